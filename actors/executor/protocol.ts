@@ -1,0 +1,86 @@
+import type { AdapterId, PageId, RequestId, SlotId, StepId } from "../../memory/ids.ts";
+import type { AdapterImage } from "../../models/adapter_image.ts";
+import type { SamplingParams, TokenLogprobs } from "../sampling.ts";
+import type { ResidentAdapter } from "../memory_manager/protocol.ts";
+
+export type Command =
+  /** A sequence takes a slot; everything that stays the same for its life. */
+  | {
+    readonly kind: "open";
+    readonly slot: SlotId;
+    readonly request: RequestId;
+    readonly sampling: SamplingParams;
+    readonly routes: readonly Route[];
+    /** Tokens that penalties count: the prompt, and what was generated before (replay, preemption). */
+    readonly prompt: readonly number[];
+    readonly generated: readonly number[];
+  }
+  | { readonly kind: "close"; readonly slot: SlotId }
+  /** Copy an adapter into these pages of every layer's pool (and of the head pool). */
+  | {
+    readonly kind: "upload";
+    readonly adapter: AdapterId;
+    readonly image: AdapterImage;
+    readonly layerPages: readonly PageId[];
+    readonly headPages: readonly PageId[];
+  }
+  | { readonly kind: "step"; readonly step: StepId; readonly rows: readonly Row[] };
+
+export interface Route extends ResidentAdapter {
+  readonly weight: number;
+}
+
+/** One sequence's part of a step: `count` tokens from `position` on. */
+export interface Row {
+  readonly slot: SlotId;
+  /** null: one token, the one sampled last in this slot, which never left the GPU. */
+  readonly tokens: readonly number[] | null;
+  /** Position of the first token; KV of all earlier ones is in place. */
+  readonly position: number;
+  /** Pages to append to the slot's block table before the step. */
+  readonly newPages: readonly PageId[];
+  /** Sample after the last token (false for a prefill chunk that is not the last). */
+  readonly sample: boolean;
+  /** Logprobs of these following prompt tokens are wanted: one a token of this row, null for none. */
+  readonly promptTargets: readonly (number | null)[] | null;
+}
+
+export type Stepped = {
+  readonly kind: "stepped";
+  readonly step: StepId;
+  readonly rows: readonly SteppedRow[];
+};
+
+export interface SteppedRow {
+  readonly slot: SlotId;
+  readonly token: number | null;
+  readonly logprobs: TokenLogprobs | null;
+  readonly promptLogprobs: readonly TokenLogprobs[];
+}
+
+/** The step did not run or its results cannot be trusted; the engine must restart. */
+export type StepFailed = {
+  readonly kind: "step_failed";
+  readonly step: StepId;
+  readonly error: string;
+};
+
+export type Event =
+  | {
+    readonly kind: "executor_ready";
+    readonly provider: "builtin" | "dawn";
+    readonly device: string;
+    readonly layerPages: number;
+    readonly headPages: number;
+    readonly pageBytes: number;
+  }
+  | {
+    readonly kind: "progress";
+    readonly label: string;
+    readonly done: number;
+    readonly total: number;
+    readonly unit: "bytes" | "pipelines";
+  }
+  | { readonly kind: "start_failed"; readonly error: string }
+  | Stepped
+  | StepFailed;

@@ -1,0 +1,61 @@
+import type { AdapterId, PageId, RequestId } from "../../memory/ids.ts";
+import type { Loaded, LoadFailed } from "../loader/protocol.ts";
+
+/** What a sequence needs to take part in the step being planned. */
+export interface Want {
+  readonly request: RequestId;
+  /** KV length the sequence must be able to hold after this step, in tokens. */
+  readonly tokens: number;
+  readonly adapters: readonly AdapterId[];
+}
+
+export type Grant =
+  /** `newPages` extend the sequence's block table; adapters are resident and pinned for it. */
+  | {
+    readonly kind: "granted";
+    readonly request: RequestId;
+    readonly newPages: readonly PageId[];
+    readonly adapters: readonly ResidentAdapter[];
+  }
+  /** An adapter is on its way; `adapter_resident` or `adapter_unavailable` follows. */
+  | { readonly kind: "waiting"; readonly request: RequestId }
+  /** Not enough pages even after evicting every idle adapter; nothing was taken. */
+  | {
+    readonly kind: "exhausted";
+    readonly request: RequestId;
+    readonly neededPages: number;
+    readonly freePages: number;
+  }
+  /** The adapter cannot be used at all (unknown to the engine, or its files do not load). */
+  | { readonly kind: "refused"; readonly request: RequestId; readonly error: string };
+
+/** Where a resident adapter begins: its first page in the layers' pool and in the head pool. */
+export interface ResidentAdapter {
+  readonly adapter: AdapterId;
+  readonly layerPage: PageId | null;
+  readonly headPage: PageId | null;
+  /** Highest rank of [q, k, v, o, gate, up, down] over the layers; 0 where not adapted. */
+  readonly moduleRanks: readonly number[];
+  readonly headRanks: readonly number[];
+}
+
+export type Command =
+  /** Reserve for all of `wants`, in order: an earlier want is served before a later one. */
+  | { readonly kind: "plan"; readonly plan: number; readonly wants: readonly Want[] }
+  /** Free a sequence's pages and unpin its adapters; sent when no step in flight uses them. */
+  | { readonly kind: "release"; readonly request: RequestId }
+  | { readonly kind: "register"; readonly adapter: AdapterId; readonly path: string }
+  | Loaded
+  | LoadFailed;
+
+export type Planned = {
+  readonly kind: "planned";
+  readonly plan: number;
+  readonly grants: readonly Grant[];
+};
+export type AdapterResident = { readonly kind: "adapter_resident"; readonly adapter: AdapterId };
+export type AdapterUnavailable = {
+  readonly kind: "adapter_unavailable";
+  readonly adapter: AdapterId;
+  readonly error: string;
+};

@@ -1,0 +1,141 @@
+import type { AdapterId, Epoch, RequestId } from "../../memory/ids.ts";
+import type { AdapterRoute, SamplingParams, TokenLogprobs } from "../sampling.ts";
+
+/** What a client asked for, already validated; text is tokenised by the router. */
+export interface GenerationRequest {
+  readonly id: RequestId;
+  readonly prompt: Prompt;
+  readonly adapters: readonly AdapterRoute[];
+  readonly sampling: SamplingParams;
+  /** null: up to the model's length. */
+  readonly maxTokens: number | null;
+  /** Texts that end the generation; they are not part of the output. */
+  readonly stop: readonly string[];
+  readonly stopTokenIds: readonly number[];
+  readonly ignoreEos: boolean;
+  /** Report the prompt's own tokens too, with logprobs where sampling asks for them (OpenAI's echo). */
+  readonly echo: boolean;
+}
+
+export type Prompt =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "tokens"; readonly tokens: readonly number[] }
+  | { readonly kind: "chat"; readonly messages: readonly ChatMessage[] };
+
+export interface ChatMessage {
+  readonly role: string;
+  readonly content: string;
+  readonly name?: string;
+}
+
+/** From the routes. */
+export type ClientCommand =
+  | { readonly kind: "generate"; readonly request: GenerationRequest }
+  /** The client went away. */
+  | { readonly kind: "cancel"; readonly request: RequestId }
+  /** The client took `tokens` token events: that many more may be made. */
+  | { readonly kind: "consumed"; readonly request: RequestId; readonly tokens: number };
+
+/** From the engine process; `epoch` tells incarnations apart. */
+export type EngineEvent =
+  | { readonly kind: "engine_ready"; readonly epoch: Epoch; readonly limits: EngineLimits }
+  | { readonly kind: "engine_lost"; readonly epoch: Epoch; readonly reason: string }
+  | {
+    readonly kind: "adapter_registered";
+    readonly epoch: Epoch;
+    readonly adapter: AdapterId;
+    readonly rank: number;
+    readonly bytes: number;
+  }
+  | {
+    readonly kind: "adapter_rejected";
+    readonly epoch: Epoch;
+    readonly adapter: AdapterId;
+    readonly error: string;
+  }
+  /** Everything one step produced, one entry a request. */
+  | { readonly kind: "progressed"; readonly epoch: Epoch; readonly outputs: readonly Output[] }
+  | { readonly kind: "load_changed"; readonly epoch: Epoch; readonly load: EngineLoad }
+  /** Answer to the front's ping. */
+  | { readonly kind: "pong"; readonly epoch: Epoch; readonly sequence: number };
+
+export interface Output {
+  readonly request: RequestId;
+  readonly tokens: readonly OutputToken[];
+  /** Prompt logprobs that became known (echo), in order; null for the first prompt token. */
+  readonly promptLogprobs: readonly (TokenLogprobs | null)[];
+  readonly end: OutputEnd | null;
+}
+
+export interface OutputToken {
+  readonly token: number;
+  readonly logprobs: TokenLogprobs | null;
+}
+
+export type OutputEnd =
+  | { readonly kind: "finished"; readonly reason: "stop" | "length" }
+  | { readonly kind: "failed"; readonly error: string };
+
+export interface EngineLimits {
+  /** Longest prompt plus output, in tokens. */
+  readonly maxModelLen: number;
+  /** Longest sequence that the page pool can hold when nothing else is in it, in tokens. */
+  readonly poolTokens: number;
+  readonly device: string;
+  readonly provider: "builtin" | "dawn";
+}
+
+export interface EngineLoad {
+  readonly running: number;
+  readonly waiting: number;
+  readonly pages: number;
+  readonly freePages: number;
+  readonly kvPages: number;
+  readonly adapterPages: number;
+  readonly residentAdapters: readonly AdapterId[];
+  readonly preemptions: number;
+  readonly steps: number;
+}
+
+/** What the router answers a stream's reader; exactly one of the last three ends each request. */
+export type StreamEvent =
+  | { readonly kind: "started"; readonly promptTokens: readonly number[] }
+  | { readonly kind: "prompt"; readonly tokens: readonly StreamToken[] }
+  | { readonly kind: "tokens"; readonly text: string; readonly tokens: readonly StreamToken[] }
+  | {
+    readonly kind: "finished";
+    readonly reason: "stop" | "length";
+    readonly usage: Usage;
+  }
+  | { readonly kind: "failed"; readonly error: RequestFailure }
+  | { readonly kind: "cancelled" };
+
+export interface StreamToken {
+  readonly token: number;
+  readonly text: string;
+  readonly bytes: readonly number[];
+  readonly logprobs: StreamLogprobs | null;
+}
+
+export interface StreamLogprobs {
+  readonly logprob: number;
+  readonly top: readonly {
+    readonly token: number;
+    readonly text: string;
+    readonly bytes: readonly number[];
+    readonly logprob: number;
+  }[];
+}
+
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}
+
+/** `invalid` is the client's fault (HTTP 400), `unavailable` ours for now (503), `internal` a bug (500). */
+export interface RequestFailure {
+  readonly kind: "invalid" | "unavailable" | "internal";
+  readonly message: string;
+  /** The request field at fault, where there is one. */
+  readonly param: string | null;
+}
