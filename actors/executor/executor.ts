@@ -1,0 +1,128 @@
+import { Compiler } from "../../kernels/compiler.ts";
+import type { Device } from "../../kernels/device.ts";
+import { Readback } from "../../kernels/readback.ts";
+import { writeStep } from "../../kernels/step_words.ts";
+import { RESULT_WORDS } from "../../kernels/sample/results.ts";
+import { PREFILL_TILE } from "../../kernels/attention_prefill/attention_prefill.ts";
+import type { ModelConfig } from "../../models/model_config.ts";
+import type { SlotId } from "../../memory/ids.ts";
+import { AdapterUpload, type Gains } from "./adapter_upload.ts";
+import { Forward } from "./forward.ts";
+import type { GpuBuffers, Pool, PoolLayout, StepBounds } from "./gpu_buffers.ts";
+import { compileGains, type PipelineShape } from "./pipelines.ts";
+import { type PlanShape, planStep } from "./step_plan.ts";
+import type { Command, SteppedRow } from "./protocol.ts";
+import { steppedRows } from "./results.ts";
+import { occurrences, openSlot, type Slot } from "./slots.ts";
+
+/** Everything an executor made at start and keeps until its process ends. */
+export interface ExecutorParts {
+  readonly device: Device;
+  readonly compiler: Compiler;
+  readonly config: ModelConfig;
+  readonly bounds: StepBounds;
+  readonly shape: PipelineShape;
+  readonly buffers: GpuBuffers;
+  readonly weights: ReadonlyMap<string, GPUBuffer>;
+  readonly layerPools: readonly Pool[];
+  readonly layerLayout: PoolLayout;
+  readonly headPool: Pool;
+  readonly headLayout: PoolLayout;
+  readonly forward: Forward;
+}
+
+const STAGING_BYTES = 32 * 2 ** 20;
+
+/** Owns the GPU: runs steps, keeps slots, uploads adapters. Knows nothing of scheduling. */
+export class Executor {
+  readonly #parts: ExecutorParts;
+  readonly #readback: Readback;
+  readonly #upload: AdapterUpload;
+  readonly #slots = new Map<SlotId, Slot>();
+  readonly #words: Uint32Array<ArrayBuffer>;
+  readonly #planShape: PlanShape;
+  #gains: Gains | null = null;
+
+  private constructor(parts: ExecutorParts, readback: Readback) {
+    this.#parts = parts;
+    this.#readback = readback;
+    this.#upload = new AdapterUpload(parts.device, STAGING_BYTES);
+    this.#words = new Uint32Array(parts.bounds.stepWords);
+    const windows = parts.config.slidingWindow;
+    this.#planShape = {
+      kvHeads: parts.config.kvHeads,
+      window: windows.includes(null) ? null : Math.max(...windows.map((window) => window ?? 0)),
+      tileTokens: PREFILL_TILE,
+    };
+  }
+
+  static async create(parts: ExecutorParts): Promise<Executor> {
+    const bytes = parts.bounds.maxLogitRows * RESULT_WORDS * 4;
+    return new Executor(parts, await Readback.create(parts.device, bytes));
+  }
+
+  /** Handles everything but `step`, in order with the steps. */
+  async apply(command: Exclude<Command, { kind: "step" }>): Promise<void> {
+    switch (command.kind) {
+      case "open":
+        return this.#open(command);
+      case "close":
+        this.#slots.delete(command.slot);
+        return;
+      case "upload":
+        return await this.#uploadAdapter(command);
+      default:
+        command satisfies never;
+    }
+  }
+
+  /** Runs one step and returns what it sampled. */
+  async step(command: Extract<Command, { kind: "step" }>): Promise<readonly SteppedRow[]> {
+    const { device, buffers, forward } = this.#parts;
+    const slots = command.rows.map((row) => {
+      const slot = this.#slots.get(row.slot);
+      if (!slot) throw new RangeError(`Cannot run step: slot is not open, received ${row.slot}`);
+      slot.pages.push(...row.newPages);
+      return slot;
+    });
+    const plan = planStep(command.rows, slots, this.#planShape);
+    const words = writeStep(this.#words, plan.tables);
+    device.gpu.queue.writeBuffer(buffers.step, 0, this.#words, 0, words);
+    const encoder = device.gpu.createCommandEncoder({ label: `step ${command.step}` });
+    const pass = encoder.beginComputePass();
+    forward.encode(pass, plan);
+    pass.end();
+    const bytes = plan.tables.logitRows * RESULT_WORDS * 4;
+    if (bytes === 0) {
+      device.gpu.queue.submit([encoder.finish()]);
+      return steppedRows(command.rows, plan, new ArrayBuffer(0));
+    }
+    this.#readback.copy(encoder, buffers.results, bytes);
+    device.gpu.queue.submit([encoder.finish()]);
+    return steppedRows(command.rows, plan, await this.#readback.read(bytes));
+  }
+
+  #open(command: Extract<Command, { kind: "open" }>): void {
+    const { device, buffers, config } = this.#parts;
+    const slot = openSlot(command.slot, command.request, command.sampling, command.routes);
+    this.#slots.set(command.slot, slot);
+    if (!slot.counted) return;
+    const counts = occurrences(config.vocabSize, command.prompt, command.generated);
+    device.gpu.queue.writeBuffer(buffers.counts, command.slot * config.vocabSize * 4, counts);
+  }
+
+  async #uploadAdapter(command: Extract<Command, { kind: "upload" }>): Promise<void> {
+    const { image, layerPages, headPages } = command;
+    const parts = this.#parts;
+    if (image.head) {
+      this.#upload.upload(image.head, [parts.headPool], parts.headLayout, headPages);
+    }
+    if (!image.layers) return;
+    this.#upload.upload(image.layers, parts.layerPools, parts.layerLayout, layerPages);
+    const first = layerPages[0];
+    if (!image.dora || first === undefined) return;
+    this.#gains ??= await compileGains(parts.compiler, parts.config, parts.shape);
+    const { weights, layerPools, buffers } = parts;
+    this.#upload.gains(this.#gains, image.layers, layerPools, weights, buffers.job, first);
+  }
+}

@@ -1,0 +1,256 @@
+import { attentionDecodeWork } from "../../kernels/attention_decode/attention_decode.ts";
+import type { Pipeline } from "../../kernels/compiler.ts";
+import { grid } from "../../kernels/grid.ts";
+import { linearRowsWork } from "../../kernels/linear_rows/linear_rows.ts";
+import { linearTilesWork } from "../../kernels/linear_tiles/linear_tiles.ts";
+import { logitsAdapterWork } from "../../kernels/logits_adapter/logits_adapter.ts";
+import { ropeKvWork } from "../../kernels/rope_kv/rope_kv.ts";
+import { swigluWork } from "../../kernels/swiglu/swiglu.ts";
+import type { ModelConfig } from "../../models/model_config.ts";
+import type { GpuBuffers, Pool } from "./gpu_buffers.ts";
+import type { Pipelines } from "./pipelines.ts";
+import type { StepPlan } from "./step_plan.ts";
+
+type Linear = Pipelines["qkv"];
+
+/** One dispatch: a pipeline, what it binds, and how many workgroups a step needs of it. */
+interface Dispatch {
+  readonly pipeline: Pipeline;
+  readonly group: GPUBindGroup;
+  readonly workgroups: (step: StepCounts) => readonly [number, number?, number?];
+}
+
+/** Numbers of a step that sizes of dispatches follow from. */
+interface StepCounts {
+  readonly tokens: number;
+  readonly logitRows: number;
+  readonly shrinkItems: number;
+  readonly headShrinkItems: number;
+  readonly decodeItems: number;
+  readonly decodeRows: number;
+  readonly prefillTiles: number;
+}
+
+/** Rows from which a tile of 32 rows beats four rows at a time. */
+const TILES_FROM = 17;
+
+/**
+ * The forward pass as a list of dispatches, bound once; `encode` writes a step's part of them into a pass.
+ * A decode layer is ten dispatches: qkv, rope + KV write, attention, merge, o, residual + norm, gate/up,
+ * SwiGLU, down, residual + norm; LoRA rides in them.
+ */
+export class Forward {
+  readonly #dispatches: Dispatch[] = [];
+  readonly #head: Dispatch[];
+  readonly #logitsAdapter: Dispatch;
+  readonly #penalize: Dispatch;
+  readonly #sampleRaw: Dispatch;
+  readonly #sampleScores: Dispatch;
+  readonly #logprobs: Dispatch;
+
+  constructor(
+    config: ModelConfig,
+    pipelines: Pipelines,
+    buffers: GpuBuffers,
+    weights: ReadonlyMap<string, GPUBuffer>,
+    layerPools: readonly Pool[],
+    headPool: Pool,
+  ) {
+    const weight = (name: string): GPUBuffer => {
+      const buffer = weights.get(name);
+      if (!buffer) throw new RangeError(`Cannot build the forward pass: no weight ${name}`);
+      return buffer;
+    };
+    const b = buffers;
+    const add = (dispatch: Dispatch) => this.#dispatches.push(dispatch);
+    const linear = (
+      linear: Linear,
+      x: GPUBuffer,
+      w: GPUBuffer,
+      y: GPUBuffer,
+      pool: Pool,
+    ): Dispatch[] => linearDispatches(linear, { step: b.step, x, w, y, u: b.u, ...pool });
+
+    const perToken = ({ tokens }: StepCounts) => [tokens] as const;
+    add({
+      pipeline: pipelines.embed,
+      group: pipelines.embed.bind({
+        step: b.step,
+        table: weight("embed"),
+        last_token: b.last_token,
+        ...headPool,
+        gamma: weight("layers.0.input_norm"),
+        h: b.h,
+        xn: b.xn,
+      }),
+      workgroups: perToken,
+    });
+
+    const { heads, kvHeads, headDim, intermediateSize, vocabSize } = config;
+    for (let i = 0; i < config.layers; i++) {
+      const pool = layerPools[i];
+      const attention = pipelines.attention.get(config.slidingWindow[i] ?? null);
+      if (!pool || !attention) throw new RangeError(`Cannot build the forward pass: layer ${i}`);
+      const name = (part: string) => `layers.${i}.${part}`;
+      linear(pipelines.qkv, b.xn, weight(name("qkv")), b.qkv, pool).forEach(add);
+      add({
+        pipeline: pipelines.ropeKv,
+        group: pipelines.ropeKv.bind({
+          step: b.step,
+          qkv: b.qkv,
+          u: b.u,
+          bias: config.qkvBias ? weight(name("qkv_bias")) : b.none,
+          norms: config.qkNorm ? weight(name("qk_norm")) : b.none,
+          rope: b.rope,
+          ...pool,
+          q: b.q,
+        }),
+        workgroups: ({ tokens }) => grid(ropeKvWork(tokens, heads, kvHeads, headDim)),
+      });
+      add({
+        pipeline: attention.decode,
+        group: attention.decode.bind({ step: b.step, q: b.q, ...pool, partials: b.partials }),
+        workgroups: ({ decodeItems }) => attentionDecodeWork(decodeItems, kvHeads),
+      });
+      add({
+        pipeline: attention.prefill,
+        group: attention.prefill.bind({ step: b.step, q: b.q, ...pool, out: b.attention }),
+        workgroups: ({ prefillTiles }) => [prefillTiles, heads],
+      });
+      add({
+        pipeline: pipelines.attentionMerge,
+        group: pipelines.attentionMerge.bind({
+          step: b.step,
+          partials: b.partials,
+          out: b.attention,
+        }),
+        workgroups: ({ decodeRows }) => [decodeRows, heads],
+      });
+      linear(pipelines.o, b.attention, weight(name("o")), b.y, pool).forEach(add);
+      const residual = (pipeline: Pipelines["afterMlp"], gamma: string) =>
+        add({
+          pipeline,
+          group: pipeline.bind({
+            step: b.step,
+            y: b.y,
+            u: b.u,
+            ...pool,
+            gamma: weight(gamma),
+            h: b.h,
+            xn: b.xn,
+          }),
+          workgroups: perToken,
+        });
+      residual(pipelines.afterAttention, name("post_norm"));
+      linear(pipelines.gateUp, b.xn, weight(name("gate_up")), b.gate_up, pool).forEach(add);
+      add({
+        pipeline: pipelines.swiglu,
+        group: pipelines.swiglu.bind({
+          step: b.step,
+          gate_up: b.gate_up,
+          u: b.u,
+          ...pool,
+          a: b.a,
+        }),
+        workgroups: ({ tokens }) => grid(swigluWork(tokens, intermediateSize)),
+      });
+      linear(pipelines.down, b.a, weight(name("down")), b.y, pool).forEach(add);
+      const next = i + 1 < config.layers ? `layers.${i + 1}.input_norm` : "final_norm";
+      residual(pipelines.afterMlp, next);
+    }
+
+    const lmHead = weight(config.tiedEmbeddings ? "embed" : "lm_head");
+    this.#head = linear(pipelines.lmHead, b.xn, lmHead, b.logits, headPool);
+    this.#logitsAdapter = {
+      pipeline: pipelines.logitsAdapter,
+      group: pipelines.logitsAdapter.bind({
+        step: b.step,
+        u: b.u,
+        ...headPool,
+        logits: b.logits,
+      }),
+      workgroups: ({ logitRows }) => grid(logitsAdapterWork(logitRows, vocabSize)),
+    };
+    const perLogits = ({ logitRows }: StepCounts) => [logitRows] as const;
+    this.#penalize = {
+      pipeline: pipelines.penalize,
+      group: pipelines.penalize.bind({
+        step: b.step,
+        logits: b.logits,
+        counts: b.counts,
+        scores: b.scores,
+      }),
+      workgroups: perLogits,
+    };
+    const sample = (scores: GPUBuffer): Dispatch => ({
+      pipeline: pipelines.sample,
+      group: pipelines.sample.bind({
+        step: b.step,
+        scores,
+        counts: b.counts,
+        last_token: b.last_token,
+        results: b.results,
+      }),
+      workgroups: perLogits,
+    });
+    this.#sampleRaw = sample(b.logits);
+    this.#sampleScores = sample(b.scores);
+    this.#logprobs = {
+      pipeline: pipelines.logprobs,
+      group: pipelines.logprobs.bind({ step: b.step, logits: b.logits, results: b.results }),
+      workgroups: perLogits,
+    };
+  }
+
+  /** Writes the dispatches of a step whose tables are already in the step buffer. */
+  encode(pass: GPUComputePassEncoder, plan: StepPlan): void {
+    const { tables } = plan;
+    const counts: StepCounts = {
+      tokens: tables.tokenCount,
+      logitRows: tables.logitRows,
+      shrinkItems: tables.shrinkItems.length / 4,
+      headShrinkItems: tables.headShrinkItems.length / 4,
+      decodeItems: tables.decodeItems.length / 4,
+      decodeRows: tables.decodeRows.length / 4,
+      prefillTiles: tables.prefillTiles.length / 2,
+    };
+    const run = (dispatch: Dispatch) => {
+      const [x, y = 1, z = 1] = dispatch.workgroups(counts);
+      if (x * y * z === 0) return;
+      pass.setPipeline(dispatch.pipeline.pipeline);
+      pass.setBindGroup(0, dispatch.group);
+      pass.dispatchWorkgroups(x, y, z);
+    };
+    this.#dispatches.forEach(run);
+    if (counts.logitRows === 0) return;
+    this.#head.forEach(run);
+    if (plan.headAdapters) run(this.#logitsAdapter);
+    if (plan.penalize) run(this.#penalize);
+    run(plan.penalize ? this.#sampleScores : this.#sampleRaw);
+    if (plan.logprobs) run(this.#logprobs);
+  }
+}
+
+/** A projection, once for few rows and once for many; a step runs the one that fits. */
+function linearDispatches(
+  linear: Linear,
+  buffers: Parameters<Linear["rows"]["bind"]>[0],
+): Dispatch[] {
+  const rows = (step: StepCounts) => linear.head ? step.logitRows : step.tokens;
+  const shrink = (step: StepCounts) =>
+    (linear.head ? step.headShrinkItems : step.shrinkItems) * linear.modules;
+  return [
+    {
+      pipeline: linear.rows,
+      group: linear.rows.bind(buffers),
+      workgroups: (step) =>
+        rows(step) < TILES_FROM ? grid(linearRowsWork(rows(step), linear.out, shrink(step))) : [0],
+    },
+    {
+      pipeline: linear.tiles,
+      group: linear.tiles.bind(buffers),
+      workgroups: (step) =>
+        rows(step) < TILES_FROM ? [0] : grid(linearTilesWork(rows(step), linear.out, shrink(step))),
+    },
+  ];
+}

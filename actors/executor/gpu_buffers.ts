@@ -1,0 +1,124 @@
+import type { Device } from "../../kernels/device.ts";
+import type { ModelConfig } from "../../models/model_config.ts";
+import { RESULT_WORDS } from "../../kernels/sample/results.ts";
+
+/** Bounds of one step, fixed for the life of an executor. */
+export interface StepBounds {
+  readonly maxTokens: number;
+  readonly maxLogitRows: number;
+  readonly maxSlots: number;
+  /** Routing entries a token (adapters mixed in one request). */
+  readonly maxRoutes: number;
+  /** Longest sequence in tokens. */
+  readonly maxModelLen: number;
+  readonly stepWords: number;
+  readonly decodeItems: number;
+}
+
+/** Activations and per-slot state; names as the kernels' bindings use them. */
+export type GpuBuffers = Readonly<Record<BufferName, GPUBuffer>>;
+export type BufferName = (typeof NAMES)[number];
+const NAMES = [
+  "step",
+  "h",
+  "xn",
+  "qkv",
+  "q",
+  "attention",
+  "y",
+  "gate_up",
+  "a",
+  "u",
+  "partials",
+  "logits",
+  "scores",
+  "results",
+  "last_token",
+  "counts",
+  "rope",
+  "none",
+  "job",
+] as const;
+
+const U_WORDS = 256;
+const STORAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+
+/** Bytes of each buffer, [tokens][width] in f32 unless said otherwise. */
+export function bufferBytes(
+  config: ModelConfig,
+  bounds: StepBounds,
+): Readonly<Record<BufferName, number>> {
+  const { maxTokens: tokens, maxLogitRows: rows, maxSlots: slots } = bounds;
+  const { heads, kvHeads, headDim, hiddenSize, intermediateSize, vocabSize } = config;
+  return {
+    step: bounds.stepWords * 4,
+    h: tokens * hiddenSize * 4,
+    xn: tokens * hiddenSize * 4,
+    qkv: tokens * (heads + 2 * kvHeads) * headDim * 4,
+    q: tokens * heads * headDim * 4,
+    attention: tokens * heads * headDim * 4,
+    y: tokens * hiddenSize * 4,
+    gate_up: tokens * 2 * intermediateSize * 4,
+    a: tokens * intermediateSize * 4,
+    u: Math.max(tokens * 3, rows) * bounds.maxRoutes * U_WORDS * 4,
+    partials: bounds.decodeItems * heads * (headDim + 2) * 4,
+    logits: rows * vocabSize * 4,
+    scores: rows * vocabSize * 4,
+    results: rows * RESULT_WORDS * 4,
+    last_token: slots * 4,
+    counts: slots * vocabSize * 4,
+    rope: bounds.maxModelLen * (headDim / 2) * 8,
+    none: 16,
+    job: 16,
+  };
+}
+
+/** @throws {RangeError} naming the buffer that one binding of the device cannot hold. */
+export function createBuffers(device: Device, config: ModelConfig, bounds: StepBounds): GpuBuffers {
+  const bytes = bufferBytes(config, bounds);
+  const buffers: Partial<Record<BufferName, GPUBuffer>> = {};
+  for (const label of NAMES) {
+    const size = Math.max(16, Math.ceil(bytes[label] / 16) * 16);
+    if (size > device.limits.maxBinding) {
+      throw new RangeError(
+        `Cannot allocate buffer ${label}: the device binds at most ${device.limits.maxBinding} bytes; ` +
+          `lower max-batch-tokens, max-running or max-model-len, received ${size}`,
+      );
+    }
+    buffers[label] = device.gpu.createBuffer({ label, size, usage: STORAGE });
+  }
+  return buffers as GpuBuffers;
+}
+
+/** One layer's pool (or the head pool) in at most two slabs; the second is a dummy where one is enough. */
+export interface Pool {
+  readonly pool0: GPUBuffer;
+  readonly pool1: GPUBuffer;
+}
+
+export interface PoolLayout {
+  readonly pages: number;
+  readonly pageBytes: number;
+  readonly slabPages: number;
+}
+
+export function createPool(device: Device, layout: PoolLayout, label: string): Pool {
+  const slab = (pages: number, name: string) =>
+    device.gpu.createBuffer({
+      label: name,
+      size: Math.max(16, pages * layout.pageBytes),
+      usage: STORAGE,
+    });
+  const first = Math.min(layout.pages, layout.slabPages);
+  return {
+    pool0: slab(first, `${label}.pool0`),
+    pool1: slab(layout.pages - first, `${label}.pool1`),
+  };
+}
+
+/** The slab and byte offset of a page. */
+export function pageLocation(pool: Pool, layout: PoolLayout, page: number): [GPUBuffer, number] {
+  return page < layout.slabPages
+    ? [pool.pool0, page * layout.pageBytes]
+    : [pool.pool1, (page - layout.slabPages) * layout.pageBytes];
+}

@@ -1,0 +1,160 @@
+import { attentionDecode } from "../../kernels/attention_decode/attention_decode.ts";
+import { attentionMerge } from "../../kernels/attention_merge/attention_merge.ts";
+import { attentionPrefill } from "../../kernels/attention_prefill/attention_prefill.ts";
+import type { Compiler } from "../../kernels/compiler.ts";
+import { doraGain } from "../../kernels/dora_gain/dora_gain.ts";
+import { embed } from "../../kernels/embed/embed.ts";
+import { linearRows } from "../../kernels/linear_rows/linear_rows.ts";
+import { linearTiles } from "../../kernels/linear_tiles/linear_tiles.ts";
+import { logitsAdapter } from "../../kernels/logits_adapter/logits_adapter.ts";
+import { logprobs } from "../../kernels/logprobs/logprobs.ts";
+import { penalize } from "../../kernels/penalize/penalize.ts";
+import { residualNorm } from "../../kernels/residual_norm/residual_norm.ts";
+import { ropeKv } from "../../kernels/rope_kv/rope_kv.ts";
+import { sample } from "../../kernels/sample/sample.ts";
+import { swiglu } from "../../kernels/swiglu/swiglu.ts";
+import {
+  LAYER_MODULES,
+  type LayerModule,
+  type ModelConfig,
+  moduleShape,
+} from "../../models/model_config.ts";
+
+/** What compilation must know besides the model. */
+export interface PipelineShape {
+  readonly bf16: boolean;
+  readonly layerPages: { readonly PAGE_VECS: number; readonly SLAB_PAGES: number };
+  readonly headPages: { readonly PAGE_VECS: number; readonly SLAB_PAGES: number };
+  readonly pagesPerBlock: number;
+}
+
+export type Pipelines = Awaited<ReturnType<typeof compilePipelines>>;
+
+const NORM_LANES = 256;
+
+/** Compiles every pipeline of a model; `onCompiled` is called after each. */
+export async function compilePipelines(
+  compiler: Compiler,
+  config: ModelConfig,
+  shape: PipelineShape,
+  onCompiled: () => void,
+) {
+  const { heads, kvHeads, headDim, hiddenSize, intermediateSize, vocabSize } = config;
+  const BF16 = Number(shape.bf16);
+  const EPS = config.rmsNormEps;
+  const done = async <T>(pipeline: Promise<T>): Promise<T> => {
+    const compiled = await pipeline;
+    onCompiled();
+    return compiled;
+  };
+  const linear = async (
+    IN: number,
+    OUT: number,
+    MODULES: number,
+    module: LayerModule | null,
+  ) => {
+    const constants = {
+      IN,
+      OUT,
+      BF16,
+      MODULES,
+      FIRST_MODULE: module === null ? 1 : LAYER_MODULES.indexOf(module),
+      HEAD_POOL: Number(module === null),
+      ...(module === null ? shape.headPages : shape.layerPages),
+    };
+    return {
+      out: OUT,
+      modules: MODULES,
+      head: module === null,
+      rows: await done(compiler.compile(linearRows, constants)),
+      tiles: await done(compiler.compile(linearTiles, constants)),
+    };
+  };
+  const attention = async (window: number | null) => {
+    const constants = {
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      HEAD_DIM: headDim,
+      WINDOW: window ?? 0,
+      PAGES_PER_BLOCK: shape.pagesPerBlock,
+      ...shape.layerPages,
+    };
+    return {
+      decode: await done(compiler.compile(attentionDecode, constants)),
+      prefill: await done(compiler.compile(attentionPrefill, constants)),
+    };
+  };
+  const norm = { HIDDEN: hiddenSize, EPS, WORKGROUP: NORM_LANES };
+  const windows = new Map<number | null, Awaited<ReturnType<typeof attention>>>();
+  for (const window of config.slidingWindow) {
+    if (!windows.has(window)) windows.set(window, await attention(window));
+  }
+  return {
+    embed: await done(compiler.compile(embed, { ...norm, BF16, ...shape.headPages })),
+    qkv: await linear(hiddenSize, (heads + 2 * kvHeads) * headDim, 3, "q"),
+    ropeKv: await done(compiler.compile(ropeKv, {
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      HEAD_DIM: headDim,
+      QKV_BIAS: Number(config.qkvBias),
+      QK_NORM: Number(config.qkNorm),
+      EPS,
+      PAGES_PER_BLOCK: shape.pagesPerBlock,
+      ...shape.layerPages,
+    })),
+    attention: windows,
+    attentionMerge: await done(
+      compiler.compile(attentionMerge, { HEADS: heads, HEAD_DIM: headDim }),
+    ),
+    o: await linear(heads * headDim, hiddenSize, 1, "o"),
+    afterAttention: await done(
+      compiler.compile(residualNorm, { ...norm, MODULE: 3, ...shape.layerPages }),
+    ),
+    gateUp: await linear(hiddenSize, 2 * intermediateSize, 2, "gate"),
+    swiglu: await done(
+      compiler.compile(swiglu, { INTERMEDIATE: intermediateSize, ...shape.layerPages }),
+    ),
+    down: await linear(intermediateSize, hiddenSize, 1, "down"),
+    afterMlp: await done(
+      compiler.compile(residualNorm, { ...norm, MODULE: 6, ...shape.layerPages }),
+    ),
+    lmHead: await linear(hiddenSize, vocabSize, 1, null),
+    logitsAdapter: await done(
+      compiler.compile(logitsAdapter, { VOCAB: vocabSize, ...shape.headPages }),
+    ),
+    penalize: await done(compiler.compile(penalize, { VOCAB: vocabSize })),
+    sample: await done(compiler.compile(sample, { VOCAB: vocabSize })),
+    logprobs: await done(compiler.compile(logprobs, { VOCAB: vocabSize })),
+  };
+}
+
+/** Rows of each module within its fused weight, and that weight's name. */
+const FUSED: Readonly<Record<LayerModule, "qkv" | "o" | "gate_up" | "down">> = {
+  q: "qkv",
+  k: "qkv",
+  v: "qkv",
+  o: "o",
+  gate: "gate_up",
+  up: "gate_up",
+  down: "down",
+};
+
+/** DoRA's gain pipelines, one a module; compiled when the first DoRA adapter arrives. */
+export async function compileGains(
+  compiler: Compiler,
+  config: ModelConfig,
+  shape: PipelineShape,
+) {
+  const gains = [];
+  const rows = new Map<string, number>();
+  for (const [MODULE, module] of LAYER_MODULES.entries()) {
+    const [OUT, IN] = moduleShape(config, module);
+    const weight = FUSED[module];
+    const ROW0 = rows.get(weight) ?? 0;
+    rows.set(weight, ROW0 + OUT);
+    const constants = { IN, OUT, ROW0, MODULE, BF16: Number(shape.bf16), WORKGROUP: 128 };
+    const pipeline = await compiler.compile(doraGain, { ...constants, ...shape.layerPages });
+    gains.push({ module: MODULE, weight, out: OUT, pipeline });
+  }
+  return gains;
+}

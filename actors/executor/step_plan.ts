@@ -1,0 +1,194 @@
+import { f32Bits, FROM_SLOT, NONE, type StepTables } from "../../kernels/step_words.ts";
+import type { Row } from "./protocol.ts";
+import type { Slot } from "./slots.ts";
+
+/** Shape of the model and of the attention work, as planning needs them. */
+export interface PlanShape {
+  readonly kvHeads: number;
+  /** Largest window over the layers, null where any layer sees everything. */
+  readonly window: number | null;
+  /** Tokens a prefill attention tile takes. */
+  readonly tileTokens: number;
+}
+
+/** A step's tables, and which of its optional dispatches it needs. */
+export interface StepPlan {
+  readonly tables: StepTables;
+  readonly penalize: boolean;
+  readonly logprobs: boolean;
+  readonly headAdapters: boolean;
+  /** For each row of logits: the row of the step it belongs to. */
+  readonly logitOwners: readonly { readonly row: number; readonly kind: "sample" | "prompt" }[];
+}
+
+const SHRINK_TOKENS = 4;
+const SHRINK_RANKS = 16;
+/** Decode attention splits sequences until about this many workgroups run. */
+const DECODE_WORKGROUPS = 512;
+const SPLIT_AT_LEAST = 128;
+
+/** Lays out one step: `slots[i]` holds what stays the same for `rows[i]`. */
+export function planStep(
+  rows: readonly Row[],
+  slots: readonly Slot[],
+  shape: PlanShape,
+): StepPlan {
+  const routesPerToken = Math.max(0, ...slots.map((slot) => slot.routes.length));
+  const tokens: number[] = [];
+  const routes: number[] = [];
+  const headRoutes: number[] = [];
+  const prefillTiles: number[] = [];
+  const decodes: { token: number; length: number }[] = [];
+  const logitTokens: number[] = [];
+  const samples: number[] = [];
+  const biases: number[][] = [[]];
+  const logitOwners: { row: number; kind: "sample" | "prompt" }[] = [];
+  const shrink = new ShrinkWork();
+  const headShrink = new ShrinkWork();
+  let penalize = false;
+  let logprobs = false;
+
+  rows.forEach((row, index) => {
+    const slot = slots[index];
+    if (!slot) throw new RangeError(`Cannot plan step: row ${index} has no open slot`);
+    const first = tokens.length / 4;
+    const count = row.tokens?.length ?? 1;
+    for (let i = 0; i < count; i++) {
+      const source = row.tokens ? row.tokens[i] ?? 0 : FROM_SLOT + row.slot;
+      tokens.push(source, row.position + i, index, 0);
+      for (let k = 0; k < routesPerToken; k++) {
+        const route = slot.routes[k];
+        const weight = f32Bits(route?.weight ?? 0);
+        routes.push(route?.layerPage ?? NONE, weight);
+        headRoutes.push(route?.headPage ?? NONE, weight);
+        if (route) shrink.add(route.layerPage, highest(route.moduleRanks), first + i, k);
+      }
+    }
+    if (count === 1) decodes.push({ token: first, length: row.position + 1 });
+    else {
+      for (let i = 0; i < count; i += shape.tileTokens) {
+        prefillTiles.push(first + i, Math.min(shape.tileTokens, count - i));
+      }
+    }
+    const addLogits = (token: number, target: number | null) => {
+      const sampling = slot.sampling;
+      const biasIndex = sampling.logitBias.length === 0 ? 0 : biases.length;
+      if (target === null && biasIndex > 0) {
+        biases.push(sampling.logitBias.flatMap(([id, bias]) => [id, f32Bits(bias)]));
+      }
+      const row32 = logitTokens.length;
+      for (const [k, route] of slot.routes.entries()) {
+        headShrink.add(route.headPage, route.headRanks[1] ?? 0, row32, k);
+      }
+      logitTokens.push(token);
+      samples.push(...sampleWords(slot, row.position + (token - first) + 1, target, biasIndex));
+      logitOwners.push({ row: index, kind: target === null ? "sample" : "prompt" });
+      if (target === null && (slot.counted || biasIndex > 0)) penalize = true;
+      if (target !== null || sampling.topLogprobs !== null) logprobs = true;
+    };
+    row.promptTargets?.forEach((target, i) => {
+      if (target !== null) addLogits(first + i, target);
+    });
+    if (row.sample) addLogits(first + count - 1, null);
+  });
+
+  return {
+    tables: {
+      tokenCount: tokens.length / 4,
+      routesPerToken,
+      logitRows: logitTokens.length,
+      tokens,
+      blockTables: slots.map((slot) => slot.pages),
+      routes,
+      headRoutes,
+      ...decodeWork(decodes, shape),
+      prefillTiles,
+      logitTokens,
+      samples,
+      biases,
+      shrinkItems: shrink.items(),
+      shrinkEntries: shrink.entries,
+      headShrinkItems: headShrink.items(),
+      headShrinkEntries: headShrink.entries,
+    },
+    penalize,
+    logprobs,
+    headAdapters: headShrink.entries.length > 0,
+    logitOwners,
+  };
+}
+
+const highest = (ranks: readonly number[]): number => Math.max(0, ...ranks);
+
+/** The 16 words of a logit row; kernels/sample/sample.wgsl names the fields. */
+function sampleWords(slot: Slot, position: number, target: number | null, bias: number): number[] {
+  const s = slot.sampling;
+  const flags = target === null ? 1 + (slot.counted ? 2 : 0) : 0;
+  return [
+    slot.slot,
+    position,
+    f32Bits(s.temperature),
+    s.topK,
+    f32Bits(s.topP),
+    f32Bits(s.minP),
+    s.seed % 2 ** 32,
+    Math.floor(s.seed / 2 ** 32),
+    f32Bits(s.presencePenalty),
+    f32Bits(s.frequencyPenalty),
+    f32Bits(s.repetitionPenalty),
+    target === null ? bias : 0,
+    target === null ? s.logitBias.length : 0,
+    s.topLogprobs ?? (target === null ? NONE : 0),
+    target ?? NONE,
+    flags,
+  ];
+}
+
+/** Decode attention: each token's keys in as many pieces as fill the GPU. */
+function decodeWork(
+  decodes: readonly { token: number; length: number }[],
+  shape: PlanShape,
+): Pick<StepTables, "decodeItems" | "decodeRows"> {
+  const decodeItems: number[] = [];
+  const decodeRows: number[] = [];
+  const most = Math.max(1, Math.floor(DECODE_WORKGROUPS / (decodes.length * shape.kvHeads)));
+  for (const { token, length } of decodes) {
+    const oldest = shape.window === null ? 0 : Math.max(0, length - shape.window);
+    const keys = length - oldest;
+    const pieces = Math.min(most, Math.ceil(keys / SPLIT_AT_LEAST));
+    const size = Math.ceil(keys / pieces / 16) * 16;
+    const first = decodeItems.length / 4;
+    for (let key = oldest; key < length; key += size) {
+      decodeItems.push(token, key, Math.min(length, key + size), 0);
+    }
+    decodeRows.push(token, first, decodeItems.length / 4 - first, 0);
+  }
+  return { decodeItems, decodeRows };
+}
+
+/** LoRA shrink: tokens grouped by image, four at a time, sixteen rank rows at a time. */
+class ShrinkWork {
+  readonly entries: number[] = [];
+  readonly #images = new Map<number, { rank: number; tokens: number[] }>();
+
+  add(image: number | null, rank: number, row: number, k: number): void {
+    if (image === null || rank === 0) return;
+    const known = this.#images.get(image) ?? { rank, tokens: [] };
+    known.tokens.push(row * 16 + k);
+    this.#images.set(image, known);
+  }
+
+  items(): number[] {
+    const items: number[] = [];
+    for (const [image, { rank, tokens }] of this.#images) {
+      for (let i = 0; i < tokens.length; i += SHRINK_TOKENS) {
+        const some = tokens.slice(i, i + SHRINK_TOKENS);
+        for (let group = 0; group < Math.ceil(rank / SHRINK_RANKS); group++) {
+          items.push(image, this.entries.length, some.length, group);
+        }
+        this.entries.push(...some);
+      }
+    }
+    return items;
+  }
+}

@@ -1,0 +1,39 @@
+import { defineKernel } from "../kernel.ts";
+import kvLoad from "../shared/kv_load.wgsl" with { type: "text" };
+import pool from "../shared/pool.wgsl" with { type: "text" };
+import step from "../shared/step.wgsl" with { type: "text" };
+import unpack from "../shared/unpack.wgsl" with { type: "text" };
+import source from "./attention_decode.wgsl" with { type: "text" };
+
+export const attentionDecode = defineKernel({
+  name: "attention_decode",
+  source,
+  includes: [step, unpack, pool, kvLoad],
+  bindings: { step: "read", q: "read", pool0: "read", pool1: "read", partials: "read_write" },
+  constants: [
+    "HEADS",
+    "KV_HEADS",
+    "HEAD_DIM",
+    "WINDOW",
+    "PAGES_PER_BLOCK",
+    "PAGE_VECS",
+    "SLAB_PAGES",
+  ],
+});
+
+/** Most q heads that may share a kv head, and the widest head: both fill the workgroup. */
+export const MAX_GROUP = 16;
+export const MAX_HEAD_DIM = 256;
+
+/** One workgroup for each work item and kv head; `items` is at most 65,535. */
+export function attentionDecodeWorkgroups(
+  items: number,
+  kvHeads: number,
+): readonly [number, number] {
+  return [items, kvHeads];
+}
+
+/** 32-bit words of the partial results of `items`. */
+export function partialWords(items: number, heads: number, headDim: number): number {
+  return items * heads * (headDim + 2);
+}

@@ -1,0 +1,103 @@
+import type { Kernel } from "./kernel.ts";
+
+/** A compiled kernel: bind buffers once, dispatch many times. */
+export interface Pipeline<Binding extends string = string> {
+  readonly name: string;
+  readonly pipeline: GPUComputePipeline;
+  bind(buffers: Readonly<Record<Binding, GPUBuffer>>): GPUBindGroup;
+}
+
+export type ConstantValues<Constant extends string> = Readonly<Record<Constant, number>>;
+
+/** Compiles kernels for one device and keeps each specialisation once. */
+export class Compiler {
+  readonly #device: GPUDevice;
+  readonly #pipelines = new Map<string, Promise<Pipeline>>();
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /**
+   * Pipeline of `kernel` with these `override` constants and `const` header values.
+   * @throws {SyntaxError} with the compiler's message where the text or a constant is wrong.
+   */
+  compile<B extends string, C extends string>(
+    kernel: Kernel<B, C>,
+    constants: ConstantValues<C>,
+    header: Readonly<Record<string, number>> = {},
+  ): Promise<Pipeline<B>> {
+    const key = JSON.stringify([kernel.name, constants, header]);
+    const known = this.#pipelines.get(key) as Promise<Pipeline<B>> | undefined;
+    if (known) return known;
+    const made = this.#compile(kernel, constants, header);
+    this.#pipelines.set(key, made as Promise<Pipeline>);
+    return made;
+  }
+
+  async #compile<B extends string, C extends string>(
+    kernel: Kernel<B, C>,
+    constants: ConstantValues<C>,
+    header: Readonly<Record<string, number>>,
+  ): Promise<Pipeline<B>> {
+    const device = this.#device;
+    const code = shaderText(kernel, header);
+    // WebGPU reports errors through scopes, not throws: without one a bad kernel is silent.
+    device.pushErrorScope("validation");
+    const module = device.createShaderModule({ label: kernel.name, code });
+    const names = Object.keys(kernel.bindings) as B[];
+    const layout = device.createBindGroupLayout({
+      label: kernel.name,
+      entries: names.map((name, binding) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: {
+          type: kernel.bindings[name] === "read" ? "read-only-storage" : "storage",
+        },
+      })),
+    });
+    let pipeline: GPUComputePipeline | undefined;
+    let thrown: unknown = null;
+    try {
+      pipeline = device.createComputePipeline({
+        label: kernel.name,
+        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: "main", constants },
+      });
+    } catch (error) {
+      thrown = error;
+    }
+    const error = await device.popErrorScope();
+    if (error || thrown || !pipeline) {
+      const why = error?.message ?? String(thrown);
+      throw new SyntaxError(
+        `Cannot compile kernel ${kernel.name}: ${why}, received constants ${
+          JSON.stringify({ ...constants, ...header })
+        }`,
+      );
+    }
+    return {
+      name: kernel.name,
+      pipeline,
+      bind: (buffers) =>
+        device.createBindGroup({
+          label: kernel.name,
+          layout,
+          entries: names.map((name, binding) => ({ binding, resource: { buffer: buffers[name] } })),
+        }),
+    };
+  }
+}
+
+/** The text that is compiled: the kernel's own file first, then shared files, then the header. */
+export function shaderText(kernel: Kernel, header: Readonly<Record<string, number>>): string {
+  const names = kernel.header ?? [];
+  const lines = names.map((name) => {
+    const value = header[name];
+    if (value === undefined) {
+      throw new TypeError(`Cannot compile kernel ${kernel.name}: header lacks ${name}`);
+    }
+    return `const ${name}: u32 = ${value}u;`;
+  });
+  return [kernel.source, ...kernel.includes, lines.join("\n")].join("\n");
+}

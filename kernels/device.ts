@@ -1,0 +1,74 @@
+/** An open GPU and what the engine may ask of it. */
+export interface Device {
+  readonly provider: Provider;
+  readonly gpu: GPUDevice;
+  readonly description: string;
+  /** A software adapter: correct, but no match for a GPU. */
+  readonly software: boolean;
+  readonly limits: DeviceLimits;
+}
+
+export type Provider = "builtin" | "dawn";
+
+/** In bytes. */
+export interface DeviceLimits {
+  readonly maxBinding: number;
+  readonly maxBuffer: number;
+}
+
+/** Dawn's objects die with their last reference, even while the GPU uses them: they stay here for ever. */
+const alive: unknown[] = [];
+
+/**
+ * Opens the GPU through Deno's own WebGPU (`builtin`) or through the npm package `webgpu` (`dawn`).
+ * @throws {Error} naming what is missing, with the command that installs a software adapter.
+ */
+export async function openDevice(provider: Provider): Promise<Device> {
+  const gpu = provider === "dawn" ? await dawn() : builtin();
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new Error(
+      `Cannot open a GPU: ${provider} found no Vulkan, Metal or D3D12 adapter. ` +
+        "Install the GPU's driver, or Mesa's software one: apt-get install -y mesa-vulkan-drivers",
+    );
+  }
+  const limits = adapter.limits;
+  const device = await adapter.requestDevice({
+    requiredFeatures: adapter.features.has("timestamp-query") ? ["timestamp-query"] : [],
+    requiredLimits: {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: Math.min(limits.maxStorageBuffersPerShaderStage, 16),
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+    },
+  });
+  alive.push(gpu, adapter, device);
+  const info = adapter.info;
+  const description = info.description || info.device || info.vendor;
+  return {
+    provider,
+    gpu: device,
+    description,
+    software: /llvmpipe|swiftshader|software/i.test(description),
+    limits: { maxBinding: limits.maxStorageBufferBindingSize, maxBuffer: limits.maxBufferSize },
+  };
+}
+
+function builtin(): GPU {
+  // Without this a machine without a Vulkan driver silently gets a GL adapter that lacks f16.
+  if (Deno.build.os === "linux") Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
+  return navigator.gpu;
+}
+
+async function dawn(): Promise<GPU> {
+  const { create } = await import("webgpu");
+  const backend = { darwin: "metal", windows: "d3d12" }[Deno.build.os as string] ?? "vulkan";
+  return create([
+    `backend=${backend}`,
+    // Dawn hides shader-f16 on NVIDIA without the second, and rounds timestamps to 65 us without the third.
+    "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia",
+    "disable-dawn-features=timestamp_quantization",
+  ]) as GPU;
+}

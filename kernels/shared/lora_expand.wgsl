@@ -1,0 +1,40 @@
+// LoRA's up projection, folded into whatever consumes a projection's output:
+// y = g * (W x + sum_k B_k u_k) + sum_k w_k s_k b_k      (g = 1 but for DoRA, which is alone in its row)
+// Eight neighbouring columns an invocation, so that B [rank][out] is read in whole vectors.
+// Needs: step, pool, unpack, lora.wgsl; binding `u: array<f32>`; override HEAD_POOL.
+const U_STRIDE: u32 = 256u;
+
+// `base`: columns 8 * eight .. + 7 of W x for row `row` (token `t`); `eights`: out / 8, rounded up.
+// Module `module` of the image is number `um` of the `modules` that share u.
+fn lora_apply(base: Eight, row: u32, t: u32, um: u32, modules: u32, part: u32, eight: u32, eights: u32) -> Eight {
+  var y = base;
+  let routes = step_routes();
+  for (var k = 0u; k < routes; k = k + 1u) {
+    var image = NONE;
+    var weight = 0.0;
+    if (HEAD_POOL) { image = head_route_image(t, k); weight = head_route_weight(t, k); } else {
+      image = route_image(t, k);
+      weight = route_weight(t, k);
+    }
+    if (image == NONE) { continue; }
+    let m = image_module(image, part);
+    if (m.rank == 0u) { continue; }
+    let start = ((row * routes + k) * modules + um) * U_STRIDE;
+    for (var j = 0u; j < m.rank; j = j + 1u) {
+      let scaled = vec4<f32>(u[start + j]);
+      let b = image_eight(image, m.b, j * eights + eight, m.bf16);
+      y.lo = fma(scaled, b.lo, y.lo);
+      y.hi = fma(scaled, b.hi, y.hi);
+    }
+    if (m.gain != NONE) {
+      let g = image_f32x8(image, m.gain, eight);
+      y = Eight(y.lo * g.lo, y.hi * g.hi);
+    }
+    if (m.bias != NONE) {
+      let b = image_f32x8(image, m.bias, eight);
+      let scaled = vec4<f32>(weight * m.scale);
+      y = Eight(fma(scaled, b.lo, y.lo), fma(scaled, b.hi, y.hi));
+    }
+  }
+  return y;
+}

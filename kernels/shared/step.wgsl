@@ -1,0 +1,49 @@
+// The step buffer: everything the host says about one step, in one upload (kernels/step_words.ts writes it).
+// Needs: a binding `step: array<u32>`.
+
+const NONE: u32 = 0xffffffffu;
+const FROM_SLOT: u32 = 0x80000000u;
+
+fn step_tokens() -> u32 { return step[0]; }          // T: tokens of all rows, flattened
+fn step_routes() -> u32 { return step[1]; }          // K: routing entries a token, 0 when no row has an adapter
+fn step_logit_rows() -> u32 { return step[2]; }      // R: rows of logits
+
+// Token t: its id, or FROM_SLOT | slot for the one sampled last in that slot.
+fn token_source(t: u32) -> u32 { return step[step[3] + t * 4u]; }
+fn token_position(t: u32) -> u32 { return step[step[3] + t * 4u + 1u]; }
+// Word of the token's block table within the step buffer: page ids, pagesPerBlock for each 16 tokens.
+fn token_table(t: u32) -> u32 { return step[step[3] + t * 4u + 2u]; }
+
+// Routing entry k of token t: first page of an adapter image (NONE: no adapter) and its weight.
+fn route_image(t: u32, k: u32) -> u32 { return step[step[4] + (t * step[1] + k) * 2u]; }
+fn route_weight(t: u32, k: u32) -> f32 { return bitcast<f32>(step[step[4] + (t * step[1] + k) * 2u + 1u]); }
+// The same for images in the head pool (adapters on embed_tokens and lm_head).
+fn head_route_image(t: u32, k: u32) -> u32 { return step[step[5] + (t * step[1] + k) * 2u]; }
+fn head_route_weight(t: u32, k: u32) -> f32 { return bitcast<f32>(step[step[5] + (t * step[1] + k) * 2u + 1u]); }
+
+// Decode attention, work item i: keys [first, end) of one token's sequence; item i writes partial i.
+fn decode_item_token(i: u32) -> u32 { return step[step[6] + i * 4u]; }
+fn decode_item_first(i: u32) -> u32 { return step[step[6] + i * 4u + 1u]; }
+fn decode_item_end(i: u32) -> u32 { return step[step[6] + i * 4u + 2u]; }
+// Decode attention, row i: a token and its items [first, first + count).
+fn decode_row_token(i: u32) -> u32 { return step[step[7] + i * 4u]; }
+fn decode_row_first(i: u32) -> u32 { return step[step[7] + i * 4u + 1u]; }
+fn decode_row_count(i: u32) -> u32 { return step[step[7] + i * 4u + 2u]; }
+// Prefill attention, tile i: `count` tokens of one sequence at consecutive positions from token `first` on.
+fn prefill_tile_first(i: u32) -> u32 { return step[step[8] + i * 2u]; }
+fn prefill_tile_count(i: u32) -> u32 { return step[step[8] + i * 2u + 1u]; }
+
+// Row r of the logits comes from token logit_token(r).
+fn logit_token(r: u32) -> u32 { return step[step[9] + r]; }
+// Sampling parameters of logit row r: see kernels/sample/sample.wgsl for the fields.
+fn sample_word(r: u32, field: u32) -> u32 { return step[step[10] + r * 16u + field]; }
+fn sample_f32(r: u32, field: u32) -> f32 { return bitcast<f32>(sample_word(r, field)); }
+
+// LoRA shrink, work item i: `count` routed tokens of one image, 16 rank rows from 16 * group on.
+// Entries name the tokens: row << 4 | k. Items of the head pool count rows of logits, not tokens.
+fn shrink_items() -> u32 { return step[12]; }
+fn shrink_item(i: u32, field: u32) -> u32 { return step[step[11] + i * 4u + field]; }
+fn shrink_entry(i: u32) -> u32 { return step[step[13] + i]; }
+fn head_shrink_items() -> u32 { return step[15]; }
+fn head_shrink_item(i: u32, field: u32) -> u32 { return step[step[14] + i * 4u + field]; }
+fn head_shrink_entry(i: u32) -> u32 { return step[step[16] + i]; }

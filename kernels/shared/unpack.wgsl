@@ -1,0 +1,27 @@
+// Eight 16-bit numbers in a vec4<u32>, element 0 in the low half of x; widened exactly.
+struct Eight { lo: vec4<f32>, hi: vec4<f32> }
+
+fn unpack_f16(v: vec4<u32>) -> Eight {
+  return Eight(
+    vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)),
+    vec4<f32>(unpack2x16float(v.z), unpack2x16float(v.w)),
+  );
+}
+
+fn unpack_bf16(v: vec4<u32>) -> Eight {
+  let even = bitcast<vec4<f32>>(v << vec4<u32>(16u));
+  let odd = bitcast<vec4<f32>>(v & vec4<u32>(0xffff0000u));
+  return Eight(
+    vec4<f32>(even.x, odd.x, even.y, odd.y),
+    vec4<f32>(even.z, odd.z, even.w, odd.w),
+  );
+}
+
+fn pack_f16(e: Eight) -> vec4<u32> {
+  return vec4<u32>(
+    pack2x16float(e.lo.xy), pack2x16float(e.lo.zw),
+    pack2x16float(e.hi.xy), pack2x16float(e.hi.zw),
+  );
+}
+
+fn dot8(a: Eight, b: Eight) -> f32 { return dot(a.lo, b.lo) + dot(a.hi, b.hi); }

@@ -1,0 +1,84 @@
+/** Words of a step before its tables: offsets and counts in the order of shared/step.wgsl. */
+const HEADER = 17;
+export const NONE = 0xffff_ffff;
+export const FROM_SLOT = 0x8000_0000;
+export const SAMPLE_WORDS = 16;
+
+/** The tables of one step, each a flat list of 32-bit words; see shared/step.wgsl for the fields. */
+export interface StepTables {
+  readonly tokenCount: number;
+  readonly routesPerToken: number;
+  readonly logitRows: number;
+  /** [T][4]: source, position, index of the token's block table, unused. */
+  readonly tokens: readonly number[];
+  /** Block tables: lists of page ids. */
+  readonly blockTables: readonly (readonly number[])[];
+  /** [T][K][2]: image page and weight as f32 bits. */
+  readonly routes: readonly number[];
+  readonly headRoutes: readonly number[];
+  /** [items][4] and [rows][4]. */
+  readonly decodeItems: readonly number[];
+  readonly decodeRows: readonly number[];
+  /** [tiles][2]. */
+  readonly prefillTiles: readonly number[];
+  readonly logitTokens: readonly number[];
+  /** [R][16]; field 11 is an index into `biases`, replaced by its word offset. */
+  readonly samples: readonly number[];
+  readonly biases: readonly (readonly number[])[];
+  /** [items][4] and the entries they name. */
+  readonly shrinkItems: readonly number[];
+  readonly shrinkEntries: readonly number[];
+  readonly headShrinkItems: readonly number[];
+  readonly headShrinkEntries: readonly number[];
+}
+
+/** Writes the tables into `words` and returns how many words were used. */
+export function writeStep(words: Uint32Array, step: StepTables): number {
+  let at = HEADER;
+  const put = (table: readonly number[]): number => {
+    const start = at;
+    if (start + table.length > words.length) {
+      throw new RangeError(
+        `Cannot write step: its tables need more than the step buffer's ${words.length} words, ` +
+          `received ${start + table.length}`,
+      );
+    }
+    words.set(table, start);
+    at += table.length;
+    return start;
+  };
+  const tables = step.blockTables.map(put);
+  const biases = step.biases.map(put);
+  words[0] = step.tokenCount;
+  words[1] = step.routesPerToken;
+  words[2] = step.logitRows;
+  const tokens = words[3] = put(step.tokens);
+  words[4] = put(step.routes);
+  words[5] = put(step.headRoutes);
+  words[6] = put(step.decodeItems);
+  words[7] = put(step.decodeRows);
+  words[8] = put(step.prefillTiles);
+  words[9] = put(step.logitTokens);
+  const samples = words[10] = put(step.samples);
+  words[11] = put(step.shrinkItems);
+  words[12] = step.shrinkItems.length / 4;
+  words[13] = put(step.shrinkEntries);
+  words[14] = put(step.headShrinkItems);
+  words[15] = step.headShrinkItems.length / 4;
+  words[16] = put(step.headShrinkEntries);
+  for (let t = 0; t < step.tokenCount; t++) {
+    words[tokens + t * 4 + 2] = tables[words[tokens + t * 4 + 2] ?? 0] ?? 0;
+  }
+  for (let r = 0; r < step.logitRows; r++) {
+    const field = samples + r * SAMPLE_WORDS + 11;
+    words[field] = biases[words[field] ?? 0] ?? 0;
+  }
+  return at;
+}
+
+const bits = new DataView(new ArrayBuffer(8));
+/** The bits of a number rounded to f32. */
+export function f32Bits(value: number): number {
+  bits.setFloat32(0, value);
+  return bits.getUint32(0);
+}

@@ -1,0 +1,30 @@
+// a[t] = silu(gate[t]) * up[t],  silu(z) = z / (1 + exp(-z)),  gate and up completed with their adapters'
+// deltas first (shared/lora_expand.wgsl). One invocation eight columns of one token.
+@group(0) @binding(0) var<storage, read> step: array<u32>;
+@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>; // [T][2][INTERMEDIATE]
+@group(0) @binding(2) var<storage, read> u: array<f32>;             // [T][K][2][256]
+@group(0) @binding(3) var<storage, read> pool0: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> pool1: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read_write> a: array<vec4<f32>>; // [T][INTERMEDIATE]
+override INTERMEDIATE: u32;
+override HEAD_POOL: bool = false;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let eights = INTERMEDIATE / 8u;
+  let work = (wid.y * grid.x + wid.x) * 64u + lane;
+  if (work >= step_tokens() * eights) { return; }
+  let t = work / eights;
+  let e = work % eights;
+  let at = t * (INTERMEDIATE / 2u) + e * 2u;
+  let up_at = at + INTERMEDIATE / 4u;
+  let gate = lora_apply(Eight(gate_up[at], gate_up[at + 1u]), t, t, 0u, 2u, 4u, e, eights);
+  let up = lora_apply(Eight(gate_up[up_at], gate_up[up_at + 1u]), t, t, 1u, 2u, 5u, e, eights);
+  let to = t * (INTERMEDIATE / 4u) + e * 2u;
+  a[to] = gate.lo / (1.0 + exp(-gate.lo)) * up.lo;
+  a[to + 1u] = gate.hi / (1.0 + exp(-gate.hi)) * up.hi;
+}
