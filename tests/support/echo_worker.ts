@@ -10,3 +10,4 @@ try {
 } catch (error) {
   link.sender.close(error as Error);
 }
+self.postMessage({ kind: "ended" });
