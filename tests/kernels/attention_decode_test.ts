@@ -1,0 +1,137 @@
+import {
+  attentionDecode,
+  attentionDecodeWorkgroups,
+  partialWords,
+} from "../../kernels/attention_decode/attention_decode.ts";
+import {
+  attentionMerge,
+  attentionMergeWorkgroups,
+} from "../../kernels/attention_merge/attention_merge.ts";
+import { assert, assertEquals } from "@std/assert";
+import { assertClose } from "../support/close.ts";
+import { dispatch, downloadF32, upload } from "../support/gpu.ts";
+import { type AttentionShape, kvFixture } from "../support/kv_fixture.ts";
+import { attention, attentionHead } from "../support/oracle.ts";
+import { randomFloats, randomSource } from "../support/random.ts";
+import { stepWords } from "../support/step_fixture.ts";
+import { tolerance } from "../support/tolerance.ts";
+
+interface Case extends AttentionShape {
+  readonly window?: number;
+  /** Keys a work item. */
+  readonly split?: number;
+  readonly lengths: readonly number[];
+}
+
+/** One decode row at the end of each sequence, its keys cut into items of `split`. */
+async function decode(test: Case) {
+  const { heads, headDim, kvHeads, window = 0, split = 64, lengths } = test;
+  const random = randomSource(heads * 1000 + headDim);
+  const kv = kvFixture(random, test, lengths);
+  const q = randomFloats(random, lengths.length * heads * headDim, 1.5);
+  const items: number[][] = [];
+  const rows = lengths.map((length, t) => {
+    const first = items.length;
+    for (let key = 0; key < length; key += split) {
+      items.push([t, key, Math.min(length, key + split), 0]);
+    }
+    return [t, first, items.length - first, 0];
+  });
+  const step = await upload(stepWords({
+    tokenCount: lengths.length,
+    tokens: lengths.flatMap((length, t) => [0, length - 1, t, 0]),
+    blockTables: kv.blockTables,
+    decodeItems: items.flat(),
+    decodeRows: rows.flat(),
+  }));
+  const words = partialWords(items.length, heads, headDim);
+  const partials = await upload(new Float32Array(words).fill(NaN));
+  const out = await upload(new Float32Array(q.length).fill(NaN));
+  await dispatch(
+    attentionDecode,
+    { HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim, WINDOW: window, ...kv.constants },
+    {
+      step,
+      q: await upload(q),
+      pool0: await upload(kv.slabs[0]),
+      pool1: await upload(kv.slabs[1]),
+      partials,
+    },
+    attentionDecodeWorkgroups(items.length, kvHeads),
+  );
+  await dispatch(
+    attentionMerge,
+    { HEADS: heads, HEAD_DIM: headDim },
+    { step, partials, out },
+    attentionMergeWorkgroups(rows.length, heads),
+  );
+  return {
+    kv,
+    q,
+    items,
+    partials: await downloadF32(partials, words),
+    out: await downloadF32(out, q.length),
+  };
+}
+
+const CASES: readonly Case[] = [
+  { heads: 1, kvHeads: 1, headDim: 8, lengths: [1] },
+  { heads: 4, kvHeads: 2, headDim: 32, lengths: [16, 17, 65, 200] },
+  { heads: 32, kvHeads: 2, headDim: 64, lengths: [37] },
+  { heads: 6, kvHeads: 2, headDim: 80, lengths: [130, 3] },
+  { heads: 10, kvHeads: 2, headDim: 72, lengths: [99], split: 33 },
+  { heads: 7, kvHeads: 1, headDim: 128, lengths: [300], split: 100 },
+  { heads: 16, kvHeads: 1, headDim: 256, lengths: [70] },
+  { heads: 8, kvHeads: 4, headDim: 128, lengths: [48, 5, 129], split: 128 },
+  { heads: 4, kvHeads: 2, headDim: 32, lengths: [150, 40, 33], window: 33, split: 48 },
+  { heads: 3, kvHeads: 3, headDim: 24, lengths: [64, 20], window: 1 },
+];
+
+for (const test of CASES) {
+  const { heads, kvHeads, headDim, lengths, window = 0, split = 64 } = test;
+  const name = `${heads}/${kvHeads} heads of ${headDim}, lengths ${lengths}, window ${window}, ` +
+    `split ${split}`;
+  Deno.test(`attention_decode and attention_merge agree with the oracle: ${name}`, async () => {
+    const { kv, q, out } = await decode(test);
+    const row = heads * headDim;
+    lengths.forEach((length, t) => {
+      const sequence = kv.sequences[t];
+      assert(sequence);
+      const expected = attention(
+        q.subarray(t * row, (t + 1) * row),
+        sequence,
+        test,
+        length - 1,
+        window,
+      );
+      const actual = out.subarray(t * row, (t + 1) * row);
+      assertClose(actual, expected, tolerance("f32", headDim + length), `token ${t}`);
+    });
+  });
+}
+
+Deno.test("attention_decode writes o, m and l of each item, and nothing where the window hides it", async () => {
+  const test = { heads: 6, kvHeads: 2, headDim: 40, lengths: [100], window: 40, split: 30 };
+  const { kv, q, items, partials } = await decode(test);
+  const sequence = kv.sequences[0];
+  assert(sequence);
+  items.forEach(([, first = 0, end = 0], i) => {
+    for (let head = 0; head < test.heads; head++) {
+      const at = (i * test.heads + head) * (test.headDim + 2);
+      const o = partials.subarray(at, at + test.headDim);
+      const [m = NaN, l = NaN] = partials.subarray(at + test.headDim, at + test.headDim + 2);
+      if (end <= 60) {
+        assert(m <= -1e38);
+        assertEquals(l, 0);
+        assert(o.every((value) => value === 0));
+        continue;
+      }
+      const row = q.subarray(head * test.headDim, (head + 1) * test.headDim);
+      const oracle = attentionHead(row, sequence, test, head, Math.max(first, 60), end);
+      assertClose([m], [oracle.m], tolerance("f32", test.headDim), "m");
+      assertClose([l], [oracle.l], tolerance("f32", 64), "l");
+      const scaled = oracle.o.map((value) => value * oracle.l);
+      assertClose(o, scaled, tolerance("f32", 128), "o");
+    }
+  });
+});
