@@ -4,7 +4,6 @@ import { Channel, ChannelClosedError, type Link, type Sender } from "./channel.t
 export interface Port extends EventTarget {
   postMessage(message: unknown): void;
   start?(): void;
-  close?(): void;
 }
 
 type Frame<M> =
@@ -41,7 +40,7 @@ export function openPort<Out, In>(
     ended = { kind: "hang_up", reason: reason?.message ?? null };
     sender.refuse();
     inbox.close(reason);
-    port.close?.();
+    if (port instanceof MessagePort) port.close();
   };
   const close = (reason?: Error) => {
     if (ended) return;
