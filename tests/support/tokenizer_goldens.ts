@@ -26,8 +26,8 @@ export interface TokenizerGolden {
   }[];
 }
 
-/** The fixture tokenizers: Llama-3 and Qwen2 style byte-level, Mistral style with byte fallback. */
-export const TOKENIZERS = ["llama3", "qwen2", "mistral"] as const;
+/** The fixture tokenizers: Llama-3 and Qwen2 style byte-level, Mistral style (two layouts). */
+export const TOKENIZERS = ["llama3", "qwen2", "mistral", "metaspace"] as const;
 
 /** Directory of a fixture tokenizer. */
 export function tokenizerDirectory(name: (typeof TOKENIZERS)[number]): string {
