@@ -85,13 +85,9 @@ fn draw(r: u32, lane: u32) -> u32 {
   return reduce_best(lane, best).id;
 }
 
-// An invocation takes four tokens WORKGROUP apart at a time, so that several loads are under way.
-fn four(v: u32) -> vec4<u32> { return vec4<u32>(v) + vec4<u32>(0u, 1u, 2u, 3u) * WORKGROUP; }
 fn row_keys(row: u32, v: u32) -> vec4<u32> {
-  let ids = four(v);
-  let at = vec4<u32>(row) + min(ids, vec4<u32>(VOCAB - 1u));
-  let keys = keys_of(vec4<f32>(scores[at.x], scores[at.y], scores[at.z], scores[at.w]));
-  return select(vec4<u32>(), keys, ids < vec4<u32>(VOCAB));
+  let at = vec4<u32>(row) + four_within(v, VOCAB);
+  return row_keys_of(vec4<f32>(scores[at.x], scores[at.y], scores[at.z], scores[at.w]), v, VOCAB);
 }
 
 // (s - max s) / temperature; below -200 a probability is nothing.

@@ -21,6 +21,14 @@ fn numbers_of(keys: vec4<u32>) -> vec4<f32> {
 }
 fn number_of(key: u32) -> f32 { return numbers_of(vec4<u32>(key)).x; }
 
+// A row is read four numbers WORKGROUP apart at a time, so that several loads are under way: these indices,
+// those past the end moved to the last number, and the keys of what was read, the lowest past the end.
+fn four(v: u32) -> vec4<u32> { return vec4<u32>(v) + vec4<u32>(0u, 1u, 2u, 3u) * WORKGROUP; }
+fn four_within(v: u32, length: u32) -> vec4<u32> { return min(four(v), vec4<u32>(length - 1u)); }
+fn row_keys_of(numbers: vec4<f32>, v: u32, length: u32) -> vec4<u32> {
+  return select(vec4<u32>(), keys_of(numbers), four(v) < vec4<u32>(length));
+}
+
 // The candidate with the larger key, the lower id where keys are equal.
 struct Best { key: u32, id: u32 }
 fn better(a: Best, b: Best) -> Best {

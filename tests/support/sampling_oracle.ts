@@ -81,3 +81,36 @@ function at(numbers: ArrayLike<number>, i: number): number {
   if (value === undefined) throw new RangeError(`Cannot read ${i} of ${numbers.length} numbers`);
   return value;
 }
+
+/** What penalties know of a token. */
+export interface Occurrence {
+  readonly generated: number;
+  readonly inPrompt: boolean;
+}
+
+/** Strengths of the penalties; absent ones do nothing. */
+export interface Penalties {
+  readonly repetition?: number;
+  readonly frequency?: number;
+  readonly presence?: number;
+}
+
+/** The score of a biased logit after repetition, frequency and presence penalties, in vLLM's order. */
+export function penalizedScore(logit: number, token: Occurrence, penalties: Penalties): number {
+  const { repetition = 1, frequency = 0, presence = 0 } = penalties;
+  let score = logit;
+  if (token.inPrompt || token.generated > 0) {
+    score = score > 0 ? score / repetition : score * repetition;
+  }
+  score -= frequency * token.generated;
+  if (token.generated > 0) score -= presence;
+  return score;
+}
+
+/** log softmax. */
+export function logSoftmax(logits: ArrayLike<number>): Float64Array {
+  const list = Float64Array.from(logits);
+  const top = Math.max(...finite([...list]));
+  const total = sum([...list].map((x) => Math.exp(x - top)));
+  return list.map((x) => x - top - Math.log(total));
+}
