@@ -7,6 +7,8 @@ export interface Want {
   /** KV length the sequence must be able to hold after this step, in tokens. */
   readonly tokens: number;
   readonly adapters: readonly AdapterId[];
+  /** Tokens that must still find room beside it: what running sequences will soon grow by. */
+  readonly spareTokens: number;
 }
 
 export type Grant =
@@ -26,7 +28,7 @@ export type Grant =
     readonly neededPages: number;
     readonly freePages: number;
   }
-  /** The adapter cannot be used at all (unknown to the engine, or its files do not load). */
+  /** It can never be granted: an adapter is unknown or does not load, or even empty pools are too small. */
   | { readonly kind: "refused"; readonly request: RequestId; readonly error: string };
 
 /** Where a resident adapter begins: its first page in the layers' pool and in the head pool. */
@@ -52,7 +54,18 @@ export type Planned = {
   readonly kind: "planned";
   readonly plan: number;
   readonly grants: readonly Grant[];
+  readonly usage: MemoryUsage;
 };
+
+/** What the layers' pool holds after a plan, in pages. */
+export interface MemoryUsage {
+  readonly pages: number;
+  readonly freePages: number;
+  readonly kvPages: number;
+  readonly adapterPages: number;
+  readonly residentAdapters: readonly AdapterId[];
+}
+/** An adapter that a want was told to wait for is ready: the next plan can grant it. */
 export type AdapterResident = { readonly kind: "adapter_resident"; readonly adapter: AdapterId };
 export type AdapterUnavailable = {
   readonly kind: "adapter_unavailable";

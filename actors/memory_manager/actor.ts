@@ -1,0 +1,37 @@
+import type { Epoch } from "../../memory/ids.ts";
+import type { MemoryShape } from "../../memory/unified_memory.ts";
+import type { Behavior, Next } from "../actor.ts";
+import type * as BatchFormer from "../batch_former/protocol.ts";
+import type { Sender } from "../channel.ts";
+import type * as Executor from "../executor/protocol.ts";
+import type * as Loader from "../loader/protocol.ts";
+import type { EngineEvent } from "../request_router/protocol.ts";
+import { MemoryManager } from "./manager.ts";
+import type { Command } from "./protocol.ts";
+
+export interface MemoryManagerWiring {
+  readonly shape: MemoryShape;
+  readonly epoch: Epoch;
+  readonly loader: Sender<Loader.Command>;
+  /** The same channel that the batch former sends its steps through: uploads must keep their order to them. */
+  readonly executor: Sender<Executor.Command>;
+  readonly former: Sender<BatchFormer.Command>;
+  readonly outbox: Sender<EngineEvent>;
+}
+
+/** The actor that owns page numbers and adapter images. */
+export function memoryManager(wiring: MemoryManagerWiring): Behavior<MemoryManager, Command> {
+  const { shape, epoch, loader, executor, former, outbox } = wiring;
+  return {
+    name: "memory_manager",
+    start: () => new MemoryManager(shape, epoch),
+    async handle(manager, command): Promise<Next> {
+      const effects = manager.handle(command);
+      for (const message of effects.loader) await loader.send(message);
+      for (const message of effects.executor) await executor.send(message);
+      for (const message of effects.former) await former.send(message);
+      for (const event of effects.events) await outbox.send(event);
+      return "continue";
+    },
+  };
+}

@@ -1,0 +1,193 @@
+import type { AdapterId, PageId, RequestId } from "./ids.ts";
+import type { PagePool } from "./page_pool.ts";
+
+/** Pages in the layers' pool and in the head pool. */
+export interface PageCounts {
+  readonly layerPages: number;
+  readonly headPages: number;
+}
+
+/** Where an adapter lies; the first page of each list is the one that kernels are told. */
+export interface AdapterPlace {
+  readonly layerPages: readonly PageId[];
+  readonly headPages: readonly PageId[];
+}
+
+interface Resident extends AdapterPlace {
+  pins: number;
+  lastUsed: number;
+}
+
+/** Which adapters are on the GPU, in which pages, and for which requests they must stay there. */
+export class AdapterResidency {
+  readonly #layers: PagePool;
+  readonly #heads: PagePool;
+  readonly #sizes = new Map<AdapterId, PageCounts>();
+  readonly #residents = new Map<AdapterId, Resident>();
+  readonly #pinned = new Map<RequestId, Set<AdapterId>>();
+  #idle: PageCounts = { layerPages: 0, headPages: 0 };
+  #listed: readonly AdapterId[] | null = null;
+
+  constructor(layers: PagePool, heads: PagePool) {
+    this.#layers = layers;
+    this.#heads = heads;
+  }
+
+  /** Makes an adapter known; its image waits in host memory, and stays there whatever is evicted. */
+  add(adapter: AdapterId, size: PageCounts): void {
+    this.#sizes.set(adapter, size);
+  }
+
+  /** Pages of an adapter wherever it is; undefined where it was never added. */
+  size(adapter: AdapterId): PageCounts | undefined {
+    return this.#sizes.get(adapter);
+  }
+
+  /** Pages of a resident adapter; undefined where it is not resident. */
+  place(adapter: AdapterId): AdapterPlace | undefined {
+    return this.#residents.get(adapter);
+  }
+
+  /** Pages of adapters that no request has pinned: what eviction can give. */
+  get idle(): PageCounts {
+    return this.#idle;
+  }
+
+  /** Resident adapters; the same array until it changes. */
+  get residents(): readonly AdapterId[] {
+    return this.#listed ??= [...this.#residents.keys()];
+  }
+
+  /** Marks an adapter as just used, so that it is not the next to go. */
+  touch(adapter: AdapterId, tick: number): void {
+    const resident = this.#residents.get(adapter);
+    if (resident) resident.lastUsed = tick;
+  }
+
+  /** Gives an adapter pages, unpinned; null, and nothing taken, where there are too few free ones. */
+  bringIn(adapter: AdapterId, tick: number): AdapterPlace | null {
+    const size = this.#sizes.get(adapter);
+    if (!size || this.#residents.has(adapter)) {
+      throw new RangeError(
+        `Cannot bring in adapter: it must be known and not resident, received ${adapter}`,
+      );
+    }
+    if (size.headPages > this.#heads.free) return null;
+    const layerPages = this.#layers.allocate(size.layerPages);
+    if (!layerPages) return null;
+    const headPages = this.#heads.allocate(size.headPages) ?? [];
+    const resident = { layerPages, headPages, pins: 0, lastUsed: tick };
+    this.#residents.set(adapter, resident);
+    this.#listed = null;
+    this.#addIdle(resident, 1);
+    return resident;
+  }
+
+  /** Keeps a resident adapter in place for a request; false where it already was. */
+  pin(adapter: AdapterId, request: RequestId): boolean {
+    const resident = this.#resident(adapter);
+    const mine = this.#pinned.get(request) ?? new Set();
+    if (mine.has(adapter)) return false;
+    this.#pinned.set(request, mine.add(adapter));
+    if (resident.pins++ === 0) this.#addIdle(resident, -1);
+    return true;
+  }
+
+  unpin(adapter: AdapterId, request: RequestId): void {
+    const mine = this.#pinned.get(request);
+    if (!mine?.delete(adapter)) return;
+    if (mine.size === 0) this.#pinned.delete(request);
+    const resident = this.#resident(adapter);
+    if (--resident.pins === 0) this.#addIdle(resident, 1);
+  }
+
+  /** Unpins all adapters of a request; they stay where they are until pages are short. */
+  unpinAll(request: RequestId, tick: number): void {
+    for (const adapter of [...this.#pinned.get(request) ?? []]) {
+      this.touch(adapter, tick);
+      this.unpin(adapter, request);
+    }
+  }
+
+  /** Evicts idle adapters until both pools have `needed` pages free; false, and nothing evicted, if they cannot. */
+  makeRoom(needed: PageCounts, tick: number): boolean {
+    const layerShort = () => needed.layerPages - this.#layers.free;
+    const headShort = () => needed.headPages - this.#heads.free;
+    if (layerShort() > this.#idle.layerPages || headShort() > this.#idle.headPages) return false;
+    while (layerShort() > 0) this.#evict(this.#worst("layerPages", tick));
+    while (headShort() > 0) this.#evict(this.#worst("headPages", tick));
+    return true;
+  }
+
+  /** @throws {Error} where counts disagree; the page pools check the pages themselves. */
+  checkIntegrity(): void {
+    const pins = new Map<AdapterId, number>();
+    for (const adapters of this.#pinned.values()) {
+      for (const adapter of adapters) pins.set(adapter, (pins.get(adapter) ?? 0) + 1);
+    }
+    const idle = { layerPages: 0, headPages: 0 };
+    for (const [adapter, resident] of this.#residents) {
+      const size = this.#sizes.get(adapter);
+      const whole = size?.layerPages === resident.layerPages.length &&
+        size.headPages === resident.headPages.length;
+      if (!whole || resident.pins !== (pins.get(adapter) ?? 0)) {
+        throw new Error(`Cannot trust residency: pages or pins disagree, received ${adapter}`);
+      }
+      pins.delete(adapter);
+      if (resident.pins > 0) continue;
+      idle.layerPages += resident.layerPages.length;
+      idle.headPages += resident.headPages.length;
+    }
+    if (pins.size > 0) {
+      throw new Error(`Cannot trust residency: pinned but gone, received ${[...pins.keys()]}`);
+    }
+    const { layerPages, headPages } = this.#idle;
+    if (layerPages !== idle.layerPages || headPages !== idle.headPages) {
+      throw new Error(
+        `Cannot trust residency: ${layerPages} + ${headPages} pages count as idle, ` +
+          `received ${idle.layerPages} + ${idle.headPages}`,
+      );
+    }
+  }
+
+  /** The pages of each resident adapter, for integrity checks. */
+  owners(pool: keyof AdapterPlace): (readonly PageId[])[] {
+    return [...this.#residents.values()].map((resident) => resident[pool]);
+  }
+
+  /** The idle adapter whose pages have lain unused most: page-ticks, so large and long unused ones go first. */
+  #worst(pool: keyof AdapterPlace, tick: number): AdapterId {
+    let worst: AdapterId | null = null;
+    let most = -1;
+    for (const [adapter, resident] of this.#residents) {
+      const pages = resident[pool].length;
+      if (resident.pins > 0 || pages === 0) continue;
+      const cost = pages * (tick - resident.lastUsed + 1);
+      if (cost > most) [worst, most] = [adapter, cost];
+    }
+    if (worst === null) throw new Error(`Cannot evict: no idle adapter has ${pool}`);
+    return worst;
+  }
+
+  #evict(adapter: AdapterId): void {
+    const resident = this.#resident(adapter);
+    this.#residents.delete(adapter);
+    this.#listed = null;
+    this.#addIdle(resident, -1);
+    this.#layers.release(resident.layerPages);
+    this.#heads.release(resident.headPages);
+  }
+
+  #resident(adapter: AdapterId): Resident {
+    const resident = this.#residents.get(adapter);
+    if (!resident) throw new RangeError(`Cannot use adapter: not resident, received ${adapter}`);
+    return resident;
+  }
+
+  #addIdle(place: AdapterPlace, sign: 1 | -1): void {
+    this.#idle = {
+      layerPages: this.#idle.layerPages + sign * place.layerPages.length,
+      headPages: this.#idle.headPages + sign * place.headPages.length,
+    };
+  }
+}

@@ -1,0 +1,188 @@
+import { type AdapterPlace, AdapterResidency, type PageCounts } from "./adapter_residency.ts";
+import type { AdapterId, PageId, RequestId } from "./ids.ts";
+import { PagePool } from "./page_pool.ts";
+import { type BlockGeometry, PageTable } from "./page_table.ts";
+
+export interface MemoryShape extends BlockGeometry {
+  /** Pages of every layer's pool, and of the head pool. */
+  readonly layerPages: number;
+  readonly headPages: number;
+}
+
+/** What a sequence needs for its next step. */
+export interface MemoryWant {
+  readonly request: RequestId;
+  /** KV length to hold, in tokens. */
+  readonly tokens: number;
+  readonly adapters: readonly AdapterId[];
+  /** Tokens that must still find room after this grant; keeps newcomers from crowding out the running. */
+  readonly spareTokens: number;
+}
+
+export type MemoryGrant =
+  | {
+    readonly kind: "granted";
+    readonly request: RequestId;
+    readonly newPages: readonly PageId[];
+    readonly adapters: readonly PlacedAdapter[];
+  }
+  | {
+    readonly kind: "exhausted";
+    readonly request: RequestId;
+    readonly neededPages: number;
+    readonly freePages: number;
+  }
+  | { readonly kind: "refused"; readonly request: RequestId; readonly error: string };
+
+export interface PlacedAdapter extends AdapterPlace {
+  readonly adapter: AdapterId;
+}
+
+export interface MemoryPlan {
+  readonly grants: readonly MemoryGrant[];
+  /** Adapters that were given pages and must be copied there before any grant is used. */
+  readonly uploads: readonly PlacedAdapter[];
+}
+
+export interface MemoryUsage {
+  readonly pages: number;
+  readonly freePages: number;
+  readonly kvPages: number;
+  readonly adapterPages: number;
+  readonly residentAdapters: readonly AdapterId[];
+}
+
+/** KV of sequences and adapters of any rank in one pool of pages, first come, first served. */
+export class UnifiedMemory {
+  readonly #layers: PagePool;
+  readonly #heads: PagePool;
+  readonly #table: PageTable;
+  readonly #adapters: AdapterResidency;
+
+  constructor(shape: MemoryShape) {
+    this.#layers = new PagePool(shape.layerPages);
+    this.#heads = new PagePool(shape.headPages);
+    this.#table = new PageTable(this.#layers, shape);
+    this.#adapters = new AdapterResidency(this.#layers, this.#heads);
+  }
+
+  /** Makes an adapter usable. Returns why it can never be resident, or null. */
+  addAdapter(adapter: AdapterId, size: PageCounts): string | null {
+    const error = this.#tooLarge(size, `adapter ${adapter}`);
+    if (error === null) this.#adapters.add(adapter, size);
+    return error;
+  }
+
+  /** Serves `wants` in order; `tick` counts plans and says how long an adapter has been idle. */
+  plan(wants: readonly MemoryWant[], tick: number): MemoryPlan {
+    // What a later want will use must not be evicted for an earlier one while anything else can go.
+    for (const want of wants) {
+      for (const adapter of want.adapters) this.#adapters.touch(adapter, tick);
+    }
+    const uploads: PlacedAdapter[] = [];
+    const grants = wants.map((want) => this.#serve(want, tick, uploads));
+    return { grants, uploads };
+  }
+
+  /** Frees a sequence's pages and unpins its adapters; nothing happens where it holds none. */
+  release(request: RequestId, tick: number): void {
+    this.#table.release(request);
+    this.#adapters.unpinAll(request, tick);
+  }
+
+  get usage(): MemoryUsage {
+    const { size, free } = this.#layers;
+    const kvPages = this.#table.pages;
+    const adapterPages = size - free - kvPages;
+    const residentAdapters = this.#adapters.residents;
+    return { pages: size, freePages: free, kvPages, adapterPages, residentAdapters };
+  }
+
+  /** @throws {Error} unless each page is in exactly one of: free, a sequence, an adapter. */
+  checkIntegrity(): void {
+    this.#adapters.checkIntegrity();
+    this.#layers.checkIntegrity([...this.#table.owners(), ...this.#adapters.owners("layerPages")]);
+    this.#heads.checkIntegrity(this.#adapters.owners("headPages"));
+  }
+
+  #serve(want: MemoryWant, tick: number, uploads: PlacedAdapter[]): MemoryGrant {
+    const { request, tokens } = want;
+    const adapters = [...new Set(want.adapters)];
+    const error = this.#unservable(adapters, tokens);
+    if (error !== null) return { kind: "refused", request, error };
+
+    const residents = adapters.filter((adapter) => this.#adapters.place(adapter));
+    const absent = adapters.filter((adapter) => !this.#adapters.place(adapter));
+    // Pinned first, so that making room for one of the request's adapters never evicts another.
+    const pinned = residents.filter((adapter) => this.#adapters.pin(adapter, request));
+    const arriving = this.#sizeOf(absent);
+    const needed = {
+      layerPages: this.#table.missing(request, tokens) + arriving.layerPages,
+      headPages: arriving.headPages,
+    };
+    const spare = this.#table.pagesFor(want.spareTokens);
+    const short = this.#shortage(needed, spare);
+    if (short) {
+      for (const adapter of pinned) this.#adapters.unpin(adapter, request);
+      return { kind: "exhausted", request, ...short };
+    }
+    this.#adapters.makeRoom(needed, tick);
+    for (const adapter of absent) {
+      if (!this.#adapters.bringIn(adapter, tick)) {
+        throw new Error(`Cannot place adapter: its room is gone, received ${adapter}`);
+      }
+      this.#adapters.pin(adapter, request);
+      uploads.push(...this.#placed([adapter]));
+    }
+    const newPages = this.#table.grow(request, tokens);
+    if (!newPages) throw new Error(`Cannot grow sequence: its room is gone, received ${request}`);
+    return { kind: "granted", request, newPages, adapters: this.#placed(adapters) };
+  }
+
+  #placed(adapters: readonly AdapterId[]): PlacedAdapter[] {
+    return adapters.flatMap((adapter) => {
+      const place = this.#adapters.place(adapter);
+      return place ? [{ adapter, layerPages: place.layerPages, headPages: place.headPages }] : [];
+    });
+  }
+
+  /** The pool that lacks pages for `needed` (and, for the layers, `spare` more), or null. */
+  #shortage(needed: PageCounts, spare: number): { neededPages: number; freePages: number } | null {
+    const layers = this.#layers.free + this.#adapters.idle.layerPages;
+    const heads = this.#heads.free + this.#adapters.idle.headPages;
+    if (needed.layerPages > 0 && needed.layerPages + spare > layers) {
+      return { neededPages: needed.layerPages + spare, freePages: layers };
+    }
+    if (needed.headPages > heads) return { neededPages: needed.headPages, freePages: heads };
+    return null;
+  }
+
+  /** Why a want could not be served even if nothing else were in memory, or null. */
+  #unservable(adapters: readonly AdapterId[], tokens: number): string | null {
+    const unknown = adapters.find((adapter) => !this.#adapters.size(adapter));
+    if (unknown !== undefined) return `Cannot use adapter: it is not loaded, received ${unknown}`;
+    const { layerPages, headPages } = this.#sizeOf(adapters);
+    const kvPages = this.#table.pagesFor(tokens);
+    const what = `${tokens} tokens` + (adapters.length > 0 ? " and the adapters they use" : "");
+    return this.#tooLarge({ layerPages: layerPages + kvPages, headPages }, what);
+  }
+
+  #tooLarge({ layerPages, headPages }: PageCounts, what: string): string | null {
+    const layersFit = layerPages <= this.#layers.size;
+    if (layersFit && headPages <= this.#heads.size) return null;
+    const pool = layersFit ? "head pool" : "pool";
+    const size = layersFit ? this.#heads.size : this.#layers.size;
+    const pages = layersFit ? headPages : layerPages;
+    return `Cannot hold ${what}: the ${pool} has ${size} pages in all, received a need of ${pages}`;
+  }
+
+  #sizeOf(adapters: readonly AdapterId[]): PageCounts {
+    let [layerPages, headPages] = [0, 0];
+    for (const adapter of adapters) {
+      const size = this.#adapters.size(adapter);
+      layerPages += size?.layerPages ?? 0;
+      headPages += size?.headPages ?? 0;
+    }
+    return { layerPages, headPages };
+  }
+}
