@@ -1,0 +1,65 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Compiler, shaderText } from "../../kernels/compiler.ts";
+import type { Kernel } from "../../kernels/kernel.ts";
+import { everyKernel, plausibleConstants } from "../support/every_kernel.ts";
+import { testCompiler } from "../support/gpu.ts";
+
+/** Dawn frees what JavaScript no longer refers to, though it is still in use: these stay for good. */
+const alive: unknown[] = [];
+
+/** A device of Dawn's null backend: Tint's checks without a GPU, with the limits every WebGPU has. */
+async function nullDevice(): Promise<GPUDevice> {
+  const { create } = await import("webgpu");
+  const gpu = create(["backend=null"]) as GPU;
+  alive.push(gpu);
+  const adapter = await gpu.requestAdapter();
+  assert(adapter);
+  alive.push(adapter);
+  const device = await adapter.requestDevice();
+  alive.push(device);
+  return device;
+}
+
+const kernels = await everyKernel();
+const dawn = await nullDevice();
+
+async function compile(compiler: Compiler, kernel: Kernel): Promise<void> {
+  for (const flag of [0, 1] as const) {
+    const { constants, header } = plausibleConstants(kernel, flag);
+    await compiler.compile(kernel, constants, header);
+  }
+}
+
+Deno.test("every kernel is found, under a name of its own", () => {
+  const names = kernels.map((kernel) => kernel.name);
+  assert(names.includes("sample") && names.includes("rope_kv"));
+  assertEquals(new Set(names).size, names.length);
+});
+
+for (const kernel of kernels) {
+  Deno.test(`${kernel.name} compiles under Tint without a warning`, async () => {
+    const { header } = plausibleConstants(kernel, 0);
+    const module = dawn.createShaderModule({ code: shaderText(kernel, header) });
+    const { messages } = await module.getCompilationInfo();
+    assertEquals(messages.map((message) => `${message.lineNum}: ${message.message}`), []);
+    // The null backend offers no more bindings than this; the text was checked above all the same.
+    const most = dawn.limits.maxStorageBuffersPerShaderStage;
+    if (Object.keys(kernel.bindings).length <= most) await compile(new Compiler(dawn), kernel);
+  });
+
+  Deno.test(`${kernel.name} compiles under naga`, async () => {
+    await compile(await testCompiler(), kernel);
+  });
+}
+
+Deno.test("Tint refuses what naga lets pass: a barrier that not all invocations reach", async () => {
+  const kernel: Kernel = {
+    name: "divergent",
+    source: `@compute @workgroup_size(64)
+      fn main(@builtin(local_invocation_index) lane: u32) { if (lane < 3u) { workgroupBarrier(); } }`,
+    includes: [],
+    bindings: {},
+    constants: [],
+  };
+  await assertRejects(() => new Compiler(dawn).compile(kernel, {}), SyntaxError, "uniform");
+});
