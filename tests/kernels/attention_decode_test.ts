@@ -82,7 +82,8 @@ const CASES: readonly Case[] = [
   { heads: 10, kvHeads: 2, headDim: 72, lengths: [99], split: 33 },
   { heads: 7, kvHeads: 1, headDim: 128, lengths: [300], split: 100 },
   { heads: 16, kvHeads: 1, headDim: 256, lengths: [70] },
-  { heads: 8, kvHeads: 4, headDim: 128, lengths: [48, 5, 129], split: 128 },
+  // A block of two pages, with rows that straddle them.
+  { heads: 18, kvHeads: 9, headDim: 120, lengths: [40] },
   { heads: 4, kvHeads: 2, headDim: 32, lengths: [150, 40, 33], window: 33, split: 48 },
   { heads: 3, kvHeads: 3, headDim: 24, lengths: [64, 20], window: 1 },
 ];
