@@ -95,11 +95,12 @@ export class Executor {
     const bytes = plan.tables.logitRows * RESULT_WORDS * 4;
     if (bytes === 0) {
       device.gpu.queue.submit([encoder.finish()]);
-      return steppedRows(command.rows, plan, new ArrayBuffer(0));
+      return steppedRows(command.rows, plan, new Uint32Array(0));
     }
     this.#readback.copy(encoder, buffers.results, bytes);
     device.gpu.queue.submit([encoder.finish()]);
-    return steppedRows(command.rows, plan, await this.#readback.read(bytes));
+    const results = new Uint32Array(await this.#readback.read(bytes));
+    return steppedRows(command.rows, plan, results);
   }
 
   #open(command: Extract<Command, { kind: "open" }>): void {

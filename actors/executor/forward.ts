@@ -1,9 +1,12 @@
-import { attentionDecodeWork } from "../../kernels/attention_decode/attention_decode.ts";
+import { attentionDecodeWorkgroups } from "../../kernels/attention_decode/attention_decode.ts";
+import { attentionMergeWorkgroups } from "../../kernels/attention_merge/attention_merge.ts";
+import { attentionPrefillWorkgroups } from "../../kernels/attention_prefill/attention_prefill.ts";
 import type { Pipeline } from "../../kernels/compiler.ts";
 import { grid } from "../../kernels/grid.ts";
 import { linearRowsWork } from "../../kernels/linear_rows/linear_rows.ts";
 import { linearTilesWork } from "../../kernels/linear_tiles/linear_tiles.ts";
 import { logitsAdapterWork } from "../../kernels/logits_adapter/logits_adapter.ts";
+import { penalizeWorkgroups } from "../../kernels/penalize/penalize.ts";
 import { ropeKvWork } from "../../kernels/rope_kv/rope_kv.ts";
 import { swigluWork } from "../../kernels/swiglu/swiglu.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
@@ -110,12 +113,13 @@ export class Forward {
       add({
         pipeline: attention.decode,
         group: attention.decode.bind({ step: b.step, q: b.q, ...pool, partials: b.partials }),
-        workgroups: ({ decodeItems }) => attentionDecodeWork(decodeItems, kvHeads),
+        workgroups: ({ decodeItems }) => attentionDecodeWorkgroups(decodeItems, kvHeads),
       });
       add({
         pipeline: attention.prefill,
         group: attention.prefill.bind({ step: b.step, q: b.q, ...pool, out: b.attention }),
-        workgroups: ({ prefillTiles }) => [prefillTiles, heads],
+        workgroups: ({ prefillTiles }) =>
+          attentionPrefillWorkgroups(prefillTiles, heads, kvHeads, headDim),
       });
       add({
         pipeline: pipelines.attentionMerge,
@@ -124,7 +128,7 @@ export class Forward {
           partials: b.partials,
           out: b.attention,
         }),
-        workgroups: ({ decodeRows }) => [decodeRows, heads],
+        workgroups: ({ decodeRows }) => attentionMergeWorkgroups(decodeRows, heads),
       });
       linear(pipelines.o, b.attention, weight(name("o")), b.y, pool).forEach(add);
       const residual = (pipeline: Pipelines["afterMlp"], gamma: string) =>
@@ -180,7 +184,7 @@ export class Forward {
         counts: b.counts,
         scores: b.scores,
       }),
-      workgroups: perLogits,
+      workgroups: ({ logitRows }) => penalizeWorkgroups(logitRows, vocabSize),
     };
     const sample = (scores: GPUBuffer): Dispatch => ({
       pipeline: pipelines.sample,

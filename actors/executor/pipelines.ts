@@ -30,7 +30,7 @@ export interface PipelineShape {
 
 export type Pipelines = Awaited<ReturnType<typeof compilePipelines>>;
 
-const NORM_LANES = 256;
+const LANES = 256;
 
 /** Compiles every pipeline of a model; `onCompiled` is called after each. */
 export async function compilePipelines(
@@ -84,7 +84,7 @@ export async function compilePipelines(
       prefill: await done(compiler.compile(attentionPrefill, constants)),
     };
   };
-  const norm = { HIDDEN: hiddenSize, EPS, WORKGROUP: NORM_LANES };
+  const norm = { HIDDEN: hiddenSize, EPS, WORKGROUP: LANES };
   const windows = new Map<number | null, Awaited<ReturnType<typeof attention>>>();
   for (const window of config.slidingWindow) {
     if (!windows.has(window)) windows.set(window, await attention(window));
@@ -123,8 +123,8 @@ export async function compilePipelines(
       compiler.compile(logitsAdapter, { VOCAB: vocabSize, ...shape.headPages }),
     ),
     penalize: await done(compiler.compile(penalize, { VOCAB: vocabSize })),
-    sample: await done(compiler.compile(sample, { VOCAB: vocabSize })),
-    logprobs: await done(compiler.compile(logprobs, { VOCAB: vocabSize })),
+    sample: await done(compiler.compile(sample, { VOCAB: vocabSize, WORKGROUP: LANES })),
+    logprobs: await done(compiler.compile(logprobs, { VOCAB: vocabSize, WORKGROUP: LANES })),
   };
 }
 

@@ -70,9 +70,14 @@ export type Event =
     readonly kind: "executor_ready";
     readonly provider: "builtin" | "dawn";
     readonly device: string;
+    /** A software adapter: correct, but slow. */
+    readonly software: boolean;
     readonly layerPages: number;
     readonly headPages: number;
     readonly pageBytes: number;
+    readonly pagesPerBlock: number;
+    readonly maxModelLen: number;
+    readonly maxLogitRows: number;
   }
   | {
     readonly kind: "progress";

@@ -1,4 +1,4 @@
-import { readResult } from "../../kernels/sample/results.ts";
+import { readResult, type SampleResult } from "../../kernels/sample/results.ts";
 import type { TokenLogprobs } from "../sampling.ts";
 import type { Row, SteppedRow } from "./protocol.ts";
 import type { StepPlan } from "./step_plan.ts";
@@ -7,7 +7,7 @@ import type { StepPlan } from "./step_plan.ts";
 export function steppedRows(
   rows: readonly Row[],
   plan: StepPlan,
-  results: ArrayBuffer,
+  results: Uint32Array<ArrayBuffer>,
 ): SteppedRow[] {
   const out = rows.map((row) => ({
     slot: row.slot,
@@ -18,11 +18,17 @@ export function steppedRows(
   for (const [index, owner] of plan.logitOwners.entries()) {
     const row = out[owner.row];
     if (!row) continue;
-    const { token, logprobs } = readResult(results, index);
+    const result = readResult(results, index);
+    const logprobs = result.logprobs && asLogprobs(result.logprobs);
     if (owner.kind === "sample") {
-      row.token = token;
+      row.token = result.token;
       row.logprobs = logprobs;
     } else if (logprobs) row.promptLogprobs.push(logprobs);
   }
   return out;
 }
+
+const asLogprobs = ({ logprob, top }: NonNullable<SampleResult["logprobs"]>): TokenLogprobs => ({
+  logprob,
+  top: top.map((entry) => [entry.token, entry.logprob]),
+});

@@ -39,6 +39,16 @@ export type ClientCommand =
 /** From the engine process; `epoch` tells incarnations apart. */
 export type EngineEvent =
   | { readonly kind: "engine_ready"; readonly epoch: Epoch; readonly limits: EngineLimits }
+  /** The engine cannot start at all with these options: trying again will not help. */
+  | { readonly kind: "start_failed"; readonly epoch: Epoch; readonly error: string }
+  | {
+    readonly kind: "progress";
+    readonly epoch: Epoch;
+    readonly label: string;
+    readonly done: number;
+    readonly total: number;
+    readonly unit: "bytes" | "pipelines";
+  }
   | { readonly kind: "engine_lost"; readonly epoch: Epoch; readonly reason: string }
   | {
     readonly kind: "adapter_registered";

@@ -1,0 +1,164 @@
+/// <reference lib="deno.window" />
+// The engine process: batch former and memory manager in this isolate, the executor and the loader in Workers.
+// Whatever goes wrong here ends the process; the front starts another and replays its ledger.
+import { BLOCK_TOKENS } from "../models/adapter_image.ts";
+import { type Epoch, epoch as epochOf } from "../memory/ids.ts";
+import { spawn } from "./actor.ts";
+import { batchFormer } from "./batch_former/actor.ts";
+import type * as BatchFormer from "./batch_former/protocol.ts";
+import { Channel, type Sender } from "./channel.ts";
+import type { EngineOptions } from "./engine_options.ts";
+import type { EngineCommand } from "./engine_protocol.ts";
+import type * as Executor from "./executor/protocol.ts";
+import type * as Loader from "./loader/protocol.ts";
+import { memoryManager } from "./memory_manager/actor.ts";
+import type * as MemoryManager from "./memory_manager/protocol.ts";
+import { openPort } from "./port_channel.ts";
+import type { EngineEvent } from "./request_router/protocol.ts";
+import { openSocket } from "./socket_channel.ts";
+
+const CAPACITY = { socket: 1024, executor: 64, loader: 64, former: 4096, memory: 4096 } as const;
+
+/** A Worker whose crash is this process's crash, and a link to it. */
+function startWorker<Out, In>(file: string, options: EngineOptions, capacity: number) {
+  const worker = new Worker(new URL(file, import.meta.url), { type: "module" });
+  worker.addEventListener("error", (event) => {
+    event.preventDefault();
+    fail(`${file}: ${event.message}`);
+  });
+  const link = openPort<Out, In>(worker, { capacity });
+  worker.postMessage({ kind: "start", options });
+  return link;
+}
+
+function fail(why: string): never {
+  console.error(`Cannot go on: ${why}`);
+  Deno.exit(1);
+}
+
+async function forward<M>(
+  from: AsyncIterable<M>,
+  to: (message: M) => Promise<void>,
+): Promise<void> {
+  for await (const message of from) await to(message);
+}
+
+async function run(options: EngineOptions): Promise<void> {
+  const epoch: Epoch = epochOf(options.epoch);
+  const front = openSocket<EngineEvent, EngineCommand>(
+    await Deno.connect({ transport: "unix", path: options.socket }),
+    { capacity: CAPACITY.socket },
+  );
+  const outbox: Sender<EngineEvent> = front.sender;
+  const loader = startWorker<Loader.Command, Loader.Event>(
+    "./loader/worker.ts",
+    options,
+    CAPACITY.loader,
+  );
+  const executor = startWorker<Executor.Command, Executor.Event>(
+    "./executor/worker.ts",
+    options,
+    CAPACITY.executor,
+  );
+
+  const ready = await executorReady(executor.receiver, epoch, outbox);
+  const former = new Channel<BatchFormer.Command>({ capacity: CAPACITY.former });
+  const memory = new Channel<MemoryManager.Command>({ capacity: CAPACITY.memory });
+  const actors = [
+    spawn(
+      memoryManager({
+        shape: {
+          layerPages: ready.layerPages,
+          headPages: ready.headPages,
+          blockTokens: BLOCK_TOKENS,
+          pagesPerBlock: ready.pagesPerBlock,
+        },
+        epoch,
+        loader: loader.sender,
+        executor: executor.sender,
+        former,
+        outbox,
+      }),
+      memory,
+    ),
+    spawn(
+      batchFormer({
+        limits: {
+          maxRunning: options.maxRunning,
+          maxBatchTokens: options.maxBatchTokens,
+          maxLogitRows: ready.maxLogitRows,
+        },
+        epoch,
+        memory,
+        executor: executor.sender,
+        outbox,
+      }),
+      former,
+    ),
+  ];
+  for (const { name, stopped } of actors) {
+    stopped.then((exit) =>
+      fail(`${name} ${exit.kind}${exit.kind === "crashed" ? `: ${String(exit.error)}` : ""}`)
+    );
+  }
+  const poolTokens = Math.floor(ready.layerPages / ready.pagesPerBlock) * BLOCK_TOKENS;
+  await outbox.send({
+    kind: "engine_ready",
+    epoch,
+    limits: {
+      maxModelLen: ready.maxModelLen,
+      poolTokens,
+      device: ready.device,
+      provider: ready.provider,
+    },
+  });
+
+  await Promise.race([
+    forward(front.receiver, async (command) => {
+      switch (command.kind) {
+        case "register":
+          return await memory.send(command);
+        case "ping":
+          return await outbox.send({ kind: "pong", epoch, sequence: command.sequence });
+        case "submit":
+        case "cancel":
+        case "extend_credit":
+          return await former.send(command);
+        default:
+          command satisfies never;
+      }
+    }),
+    forward(executor.receiver, async (event) => {
+      if (event.kind === "stepped" || event.kind === "step_failed") await former.send(event);
+    }),
+    forward(loader.receiver, async (event) => {
+      if (event.kind !== "loader_ready") await memory.send(event);
+    }),
+  ]);
+  // The front is gone, or has hung up: there is nobody left to work for.
+  Deno.exit(0);
+}
+
+/** Passes start-up progress on until the executor is ready. */
+async function executorReady(
+  events: AsyncIterable<Executor.Event>,
+  epoch: Epoch,
+  outbox: Sender<EngineEvent>,
+): Promise<Extract<Executor.Event, { kind: "executor_ready" }>> {
+  for await (const event of events) {
+    if (event.kind === "executor_ready") return event;
+    if (event.kind === "start_failed") {
+      await outbox.send({ kind: "start_failed", epoch, error: event.error });
+      fail(event.error);
+    }
+    if (event.kind === "progress") await outbox.send({ ...event, epoch });
+  }
+  return fail("the executor ended before it was ready");
+}
+
+const [text = ""] = Deno.args;
+try {
+  await run(JSON.parse(text) as EngineOptions);
+} catch (error) {
+  fail(error instanceof Error ? error.message : String(error));
+}

@@ -1,0 +1,20 @@
+/** What the front process tells the engine process at its start: plain data, already validated. */
+export interface EngineOptions {
+  /** Unix socket on which the front listens. */
+  readonly socket: string;
+  readonly epoch: number;
+  readonly modelDirectory: string;
+  readonly gpu: "auto" | "builtin" | "dawn";
+  /** null: the model's own length. In tokens. */
+  readonly maxModelLen: number | null;
+  /** Bytes of the unified pool over all layers; null: as much as the device suggests. */
+  readonly poolBytes: number | null;
+  /** Bytes of the pool for adapters on embed_tokens and lm_head; null: a share of the pool. */
+  readonly headPoolBytes: number | null;
+  /** Tokens of one step over all sequences. */
+  readonly maxBatchTokens: number;
+  /** Sequences that run at once. */
+  readonly maxRunning: number;
+  /** Adapters mixed in one request. */
+  readonly maxRoutes: number;
+}

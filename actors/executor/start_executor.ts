@@ -1,0 +1,166 @@
+import { Compiler } from "../../kernels/compiler.ts";
+import { type Device, openDevice } from "../../kernels/device.ts";
+import { planBudget } from "../../memory/budget.ts";
+import { pageGeometry } from "../../models/adapter_image.ts";
+import type { ModelConfig } from "../../models/model_config.ts";
+import { loadModelConfig } from "../../models/parse_config.ts";
+import type { EngineOptions } from "../engine_options.ts";
+import { chooseProvider } from "./choose_provider.ts";
+import { Executor } from "./executor.ts";
+import { Forward } from "./forward.ts";
+import { bufferBytes, createBuffers, createPool, type StepBounds } from "./gpu_buffers.ts";
+import { loadWeights } from "./load_weights.ts";
+import { compilePipelines } from "./pipelines.ts";
+import type { Event } from "./protocol.ts";
+import { ropeTable } from "./rope_table.ts";
+
+type Progress = Extract<Event, { kind: "progress" }>;
+type Ready = Extract<Event, { kind: "executor_ready" }>;
+
+const SOFTWARE_POOL = 256 * 2 ** 20;
+const GPU_POOL = 4 * 2 ** 30;
+/** Longest sequence where neither the operator nor a smaller model says so. */
+const DEFAULT_MODEL_LEN = 8192;
+const LEAST_STEP_WORDS = 2 ** 16;
+
+/**
+ * Opens the GPU, loads the model, makes the pools and compiles every pipeline.
+ * @throws {Error} with what the operator can do: no adapter, out of device memory, files that do not fit.
+ */
+export async function startExecutor(
+  options: EngineOptions,
+  onProgress: (progress: Progress) => void,
+): Promise<{ executor: Executor; ready: Ready }> {
+  const config = await loadModelConfig(options.modelDirectory);
+  const device = await openDevice(chooseProvider(options.gpu));
+  const geometry = pageGeometry(config.kvHeads, config.headDim);
+  const bounds = stepBounds(options, config, geometry.pagesPerBlock);
+
+  const { weights, weightBytes, bf16 } = await loadWeights(
+    device,
+    options.modelDirectory,
+    config,
+    (done, total) => onProgress({ kind: "progress", label: "weights", done, total, unit: "bytes" }),
+  );
+  const activations = Object.values(bufferBytes(config, bounds)).reduce((sum, n) => sum + n, 0);
+  const budget = planBudget({
+    layers: config.layers,
+    ...geometry,
+    deviceBytes: null,
+    usedBytes: weightBytes + activations,
+    maxBindingBytes: device.limits.maxBinding,
+    poolBytes: options.poolBytes ?? (device.software ? SOFTWARE_POOL : GPU_POOL),
+    headPoolBytes: options.headPoolBytes,
+  });
+  const { buffers, layerPools, headPool } = await orOutOfMemory(
+    device,
+    "buffers and page pools",
+    () => ({
+      buffers: createBuffers(device, config, bounds),
+      layerPools: Array.from(
+        { length: config.layers },
+        (_, i) => createPool(device, budget.layer, `layers.${i}`),
+      ),
+      headPool: createPool(device, budget.head, "head"),
+    }),
+  );
+  device.gpu.queue.writeBuffer(buffers.rope, 0, ropeTable(config, bounds.maxModelLen));
+
+  const compiler = new Compiler(device.gpu);
+  const shape = {
+    bf16,
+    pagesPerBlock: geometry.pagesPerBlock,
+    layerPages: {
+      PAGE_VECS: geometry.pageBytes / 16,
+      SLAB_PAGES: budget.layer.slabPages,
+    },
+    headPages: { PAGE_VECS: geometry.pageBytes / 16, SLAB_PAGES: budget.head.slabPages },
+  };
+  let compiled = 0;
+  const total = 20 + 2 * new Set(config.slidingWindow).size;
+  const pipelines = await compilePipelines(compiler, config, shape, () => {
+    compiled++;
+    onProgress({
+      kind: "progress",
+      label: "kernels",
+      done: compiled,
+      total: Math.max(total, compiled),
+      unit: "pipelines",
+    });
+  });
+  const forward = new Forward(config, pipelines, buffers, weights, layerPools, headPool);
+  const executor = await Executor.create({
+    device,
+    compiler,
+    config,
+    bounds,
+    shape,
+    buffers,
+    weights,
+    layerPools,
+    layerLayout: budget.layer,
+    headPool,
+    headLayout: budget.head,
+    forward,
+  });
+  const ready: Ready = {
+    kind: "executor_ready",
+    provider: device.provider,
+    device: device.description,
+    software: device.software,
+    layerPages: budget.layer.pages,
+    headPages: budget.head.pages,
+    pageBytes: geometry.pageBytes,
+    pagesPerBlock: geometry.pagesPerBlock,
+    maxModelLen: bounds.maxModelLen,
+    maxLogitRows: bounds.maxLogitRows,
+  };
+  return { executor, ready };
+}
+
+/** Bounds of a step that follow from the options and the model. */
+export function stepBounds(
+  options: EngineOptions,
+  config: ModelConfig,
+  pagesPerBlock: number,
+): StepBounds {
+  const { maxBatchTokens, maxRunning, maxRoutes } = options;
+  const maxModelLen = options.maxModelLen ?? Math.min(config.maxPositions, DEFAULT_MODEL_LEN);
+  if (maxModelLen > config.maxPositions) {
+    throw new RangeError(
+      `Cannot use max-model-len: the model has ${config.maxPositions} positions, received ${maxModelLen}`,
+    );
+  }
+  const maxLogitRows = Math.max(maxRunning, 64);
+  // Block tables of every running sequence at full length, and a generous page of words a token.
+  const tables = maxRunning * Math.ceil(maxModelLen / 16) * pagesPerBlock;
+  const stepWords = LEAST_STEP_WORDS + tables + maxBatchTokens * (16 + maxRoutes * 80) +
+    maxLogitRows * 1024;
+  return {
+    maxTokens: maxBatchTokens,
+    maxLogitRows,
+    maxSlots: maxRunning,
+    maxRoutes,
+    maxModelLen,
+    stepWords,
+    // Every running sequence at least once, and as many pieces more as fill the GPU.
+    decodeItems: maxRunning + 512,
+  };
+}
+
+/** Runs `create` and turns the device's out-of-memory error into one the operator can act on. */
+async function orOutOfMemory<T>(device: Device, what: string, create: () => T): Promise<T> {
+  device.gpu.pushErrorScope("out-of-memory");
+  device.gpu.pushErrorScope("validation");
+  const created = create();
+  const validation = await device.gpu.popErrorScope();
+  const memory = await device.gpu.popErrorScope();
+  const error = memory ?? validation;
+  if (error) {
+    throw new RangeError(
+      `Cannot allocate ${what}: the device is out of memory; lower pool-bytes, max-batch-tokens or ` +
+        `max-running, received "${error.message}"`,
+    );
+  }
+  return created;
+}

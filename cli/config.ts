@@ -1,0 +1,167 @@
+import { Command, Option } from "commander";
+import { z } from "zod";
+
+const bytes = z.string().regex(/^\d+(\.\d+)?\s*([kmgt]i?b?|b)?$/i, {
+  message: "expected a number of bytes such as 512MiB or 40GB",
+}).transform(parseBytes);
+const count = (least: number) =>
+  z.coerce.number({ message: "expected a whole number" })
+    .int({ message: "expected a whole number" }).min(least, `expected at least ${least}`);
+
+/** Every option of `deno task serve`: flag, meaning, default and check, written once. */
+const OPTIONS = {
+  model: {
+    flag: "--model <dir>",
+    about: "Hugging Face directory of the base model",
+    fallback: "models/demo/base",
+    schema: z.string().min(1),
+  },
+  adapters: {
+    flag: "--adapters <dir>",
+    about: "directory whose sub-directories are PEFT adapters",
+    fallback: undefined,
+    schema: z.string().min(1).optional(),
+  },
+  name: {
+    flag: "--name <name>",
+    about: "name of the base model in the API (default: the directory's name, or demo)",
+    fallback: undefined,
+    schema: z.string().min(1).optional(),
+  },
+  host: {
+    flag: "--host <address>",
+    about: "address to listen on",
+    fallback: "127.0.0.1",
+    schema: z.string().min(1),
+  },
+  port: {
+    flag: "--port <port>",
+    about: "port to listen on; 0 picks a free one",
+    fallback: "8000",
+    schema: count(0).max(65535, "expected at most 65535"),
+  },
+  gpu: {
+    flag: "--gpu <provider>",
+    about: "WebGPU provider: auto, builtin (Deno's own) or dawn",
+    fallback: "auto",
+    schema: z.enum(["auto", "builtin", "dawn"], {
+      message: "expected auto, builtin or dawn",
+    }),
+  },
+  dtype: {
+    flag: "--dtype <dtype>",
+    about: "weights on the GPU: auto keeps the checkpoint's 16 bits",
+    fallback: "auto",
+    schema: z.enum(["auto"], { message: "expected auto" }),
+  },
+  maxModelLen: {
+    flag: "--max-model-len <tokens>",
+    about: "longest prompt plus output (default: the model's own, at most 8192)",
+    fallback: undefined,
+    schema: count(16).optional(),
+  },
+  poolBytes: {
+    flag: "--pool-bytes <bytes>",
+    about: "GPU memory shared by KV cache and adapters (default: 4GiB, 256MiB in software)",
+    fallback: undefined,
+    schema: bytes.optional(),
+  },
+  headPoolBytes: {
+    flag: "--head-pool-bytes <bytes>",
+    about: "GPU memory for adapters on embed_tokens and lm_head (default: 1/16 of the pool)",
+    fallback: undefined,
+    schema: bytes.optional(),
+  },
+  maxBatchTokens: {
+    flag: "--max-batch-tokens <tokens>",
+    about: "tokens of one step over all sequences",
+    fallback: "512",
+    schema: count(16),
+  },
+  maxRunning: {
+    flag: "--max-running <sequences>",
+    about: "sequences that run at once",
+    fallback: "64",
+    schema: count(1).max(1024, "expected at most 1024"),
+  },
+  maxQueued: {
+    flag: "--max-queued <requests>",
+    about: "admitted requests, running ones included; above it clients get 429",
+    fallback: "1024",
+    schema: count(1),
+  },
+  maxBodyBytes: {
+    flag: "--max-body-bytes <bytes>",
+    about: "largest request body",
+    fallback: "4MiB",
+    schema: bytes,
+  },
+  apiKey: {
+    flag: "--api-key <key>",
+    about: "require this bearer key",
+    fallback: undefined,
+    schema: z.string().min(1).optional(),
+  },
+  apiKeyFile: {
+    flag: "--api-key-file <file>",
+    about: "require one of the keys in this file, one a line",
+    fallback: undefined,
+    schema: z.string().min(1).optional(),
+  },
+  drainSeconds: {
+    flag: "--drain-seconds <seconds>",
+    about: "how long running streams may go on after SIGTERM",
+    fallback: "30",
+    schema: z.coerce.number({ message: "expected a number" }).min(0),
+  },
+} as const;
+
+type Options = typeof OPTIONS;
+export type Config = Readonly<{ [K in keyof Options]: z.infer<Options[K]["schema"]> }>;
+
+/** The environment variable that stands for a flag: CHORUS_MAX_BATCH_TOKENS for --max-batch-tokens. */
+export const variableOf = (name: string): string =>
+  `CHORUS_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+
+/**
+ * Parses flags and CHORUS_* variables into one frozen value; flags win.
+ * @throws {ConfigError} naming the option, its value and what was expected.
+ */
+export function parseConfig(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Config {
+  const command = new Command("chorus").description("One base model, thousands of voices.")
+    .exitOverride().helpOption("--help", "list the options");
+  for (const [name, { flag, about, fallback }] of Object.entries(OPTIONS)) {
+    const option = new Option(flag, `${about} [${variableOf(name)}]`);
+    command.addOption(fallback === undefined ? option : option.default(undefined, fallback));
+  }
+  command.parse([...args], { from: "user" });
+  const flags = command.opts<Record<string, string>>();
+  const config: Record<string, unknown> = {};
+  for (const [name, { schema, fallback }] of Object.entries(OPTIONS)) {
+    const value = flags[name] ?? environment[variableOf(name)] ?? fallback;
+    const parsed = schema.safeParse(value);
+    if (!parsed.success) {
+      const flag = OPTIONS[name as keyof Options].flag.split(" ")[0];
+      const from = flags[name] === undefined ? variableOf(name) : flag;
+      const why = parsed.error.issues[0]?.message ?? "not valid";
+      throw new ConfigError(`Cannot use ${from}: ${why}, received ${JSON.stringify(value)}`);
+    }
+    config[name] = parsed.data;
+  }
+  return Object.freeze(config) as Config;
+}
+
+/** A bad option: the process prints the message and exits with status 2. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+function parseBytes(text: string): number {
+  const [, number = "0", unit = ""] = /^([\d.]+)\s*([kmgt]?)/i.exec(text) ?? [];
+  const base = /i/i.test(text.slice(number.length)) || !/[kmgt]b$/i.test(text) ? 1024 : 1000;
+  const power = " kmgt".indexOf(unit.toLowerCase() || " ");
+  return Math.floor(Number(number) * base ** power);
+}
