@@ -75,6 +75,10 @@ const SHAPINGS: Record<string, { scores: Float32Array; shaping: Shaping }> = {
     scores: uneven,
     shaping: { temperature: 4, topK: 15, minP: 0.45 },
   },
+  "fewer left by min_p than top_k allows": {
+    scores: uneven,
+    shaping: { temperature: 4, topK: 30, minP: 0.45 },
+  },
   "all filters": {
     scores: holes,
     shaping: { temperature: 4, topK: 14, topP: 0.7, minP: 0.2 },
@@ -92,6 +96,16 @@ for (const [name, { scores, shaping }] of Object.entries(SHAPINGS)) {
     assert(fits(counts, expected), `drew ${counts} from ${[...expected].map((p) => p.toFixed(4))}`);
   });
 }
+
+Deno.test("sample gives thousands of rare tokens together their exact probability", async () => {
+  const rare = 2000;
+  const scores = new Float32Array(rare + 1).fill(-Math.log(rare));
+  scores[0] = 0;
+  const rows = Array.from({ length: 1200 }, (_, position) => ({ temperature: 1, position }));
+  const { tokens } = await runSample(repeated(scores, rows.length), rows);
+  const common = tokens.filter((token) => token === 0).length;
+  assert(fits([common, rows.length - common], [0.5, 0.5]), `${common} of ${rows.length}`);
+});
 
 Deno.test("sample filters a vocabulary of 151,936 as sorting does", async () => {
   const vocab = 151_936;
