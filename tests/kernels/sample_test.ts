@@ -145,6 +145,17 @@ function distributionOfTop(scores: Float32Array, shaping: Shaping): Set<number> 
   }));
 }
 
+Deno.test("sample never draws NaN or -Infinity, and token 0 where there is nothing else", async () => {
+  const nothing = [NaN, -Infinity, NaN];
+  const one = [NaN, -Infinity, -2];
+  const shapings = [{}, { topK: 2 }, { topP: 0.5 }, { topK: 2, topP: 0.5, minP: 0.1 }];
+  const rows = shapings.flatMap((shaping) => [0, 1].map(() => ({ temperature: 1, ...shaping })))
+    .map((row, position) => ({ ...row, position }));
+  const scores = new Float32Array(shapings.flatMap(() => [...nothing, ...one]));
+  const { tokens } = await runSample(scores, rows);
+  assertEquals(tokens, shapings.flatMap(() => [0, 2]));
+});
+
 Deno.test("sample draws the same token from the same scores in any row, slot, batch or workgroup", async () => {
   const vocab = 1000;
   const scores = randomFloats(randomSource(8), vocab, 3);
