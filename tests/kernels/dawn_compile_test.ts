@@ -47,7 +47,7 @@ for (const kernel of kernels) {
     if (Object.keys(kernel.bindings).length <= most) await compile(new Compiler(dawn), kernel);
   });
 
-  Deno.test(`${kernel.name} compiles under naga`, async () => {
+  Deno.test(`${kernel.name} compiles on the device under test`, async () => {
     await compile(await testCompiler(), kernel);
   });
 }
