@@ -44,7 +44,7 @@ export function openSocket<Out, In>(
   };
   const writing = write(conn, outbox).then(async () => {
     if (farewell) await writeAll(conn, farewell);
-  }).catch((cause) => cut(lost("write", cause)));
+  }).catch((cause) => outbox.close(lost("write", cause))); // reading finds out what the peer said last
   const reading = read(conn, inbox).catch((reason) => closing || cut(reason));
   const ended = Promise.all([writing, reading]).then(() => cut());
   return {
