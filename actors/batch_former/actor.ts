@@ -1,0 +1,56 @@
+import type { Epoch } from "../../memory/ids.ts";
+import type { Behavior, Next } from "../actor.ts";
+import type { Received, Receiver, Sender } from "../channel.ts";
+import type * as Executor from "../executor/protocol.ts";
+import type * as MemoryManager from "../memory_manager/protocol.ts";
+import type { EngineEvent } from "../request_router/protocol.ts";
+import type { Command } from "./protocol.ts";
+import type { Effects } from "./effects.ts";
+import { LoadReport } from "./load_report.ts";
+import { Scheduler, type SchedulerLimits } from "./scheduler.ts";
+
+export interface BatchFormerWiring {
+  readonly limits: SchedulerLimits;
+  readonly epoch: Epoch;
+  /** The actor's own mailbox: it is emptied before each plan, so that what waits there can take part. */
+  readonly mailbox: Receiver<Command>;
+  readonly memory: Sender<MemoryManager.Command>;
+  readonly executor: Sender<Executor.Command>;
+  readonly outbox: Sender<EngineEvent>;
+}
+
+const LOAD_PERIOD_MS = 100;
+
+/** The actor that owns the queue of sequences and forms the steps. */
+export function batchFormer(wiring: BatchFormerWiring): Behavior<Scheduler, Command> {
+  const { epoch, mailbox, outbox } = wiring;
+  const report = new LoadReport(LOAD_PERIOD_MS);
+  let failure: unknown = null;
+  // Not awaited: manager and executor send here too, and three full mailboxes would wait for each other.
+  // What is under way stays bounded: one plan, two steps, and one release, open and close a sequence.
+  const post = <M>(sender: Sender<M>, message: M) => {
+    sender.send(message).catch((error) => failure ??= error);
+  };
+  async function tell({ memory, executor, outputs }: Effects): Promise<void> {
+    for (const message of memory) post(wiring.memory, message);
+    for (const message of executor) post(wiring.executor, message);
+    if (outputs.length > 0) await outbox.send({ kind: "progressed", epoch, outputs });
+  }
+  return {
+    name: "batch_former",
+    start: () => new Scheduler(wiring.limits),
+    async handle(scheduler, command): Promise<Next> {
+      let next: Received<Command> = { state: "ok", value: command };
+      for (; next.state === "ok"; next = mailbox.tryReceive()) {
+        scheduler.handle(next.value);
+        await tell(scheduler.takeEffects());
+      }
+      scheduler.plan();
+      await tell(scheduler.takeEffects());
+      if (failure) throw failure;
+      const load = report.next(scheduler.load, scheduler.idle, performance.now());
+      if (load) await outbox.send({ kind: "load_changed", epoch, load });
+      return "continue";
+    },
+  };
+}

@@ -1,0 +1,244 @@
+import type { PageId, RequestId, SlotId } from "../../memory/ids.ts";
+import type { Row, SteppedRow } from "../executor/protocol.ts";
+import type { Output, OutputEnd } from "../request_router/protocol.ts";
+import type { TokenLogprobs } from "../sampling.ts";
+import type { Sequence } from "./protocol.ts";
+
+/**
+ * ```
+ * queued -> prefilling -> decoding <-> holding (no credit)
+ *    ^          |            |           |
+ *    +----------+--leaving---+-----------+   preempted: back to the queue; ended: gone
+ * ```
+ * A leaving sequence keeps slot and pages until nothing that is under way names it any more.
+ */
+export type Phase = "queued" | "prefilling" | "decoding" | "holding" | "leaving";
+
+/** One sequence between submission and end: what is known, what is computed, what is in flight. */
+export class SequenceState {
+  readonly sequence: Sequence;
+  /** Order of submission, which is age. */
+  readonly arrival: number;
+  /** Steps in flight, and the open plan, that name this sequence. */
+  holds = 0;
+  /** Plans in which a later sequence was admitted while this one did not fit. */
+  passedOver = 0;
+  /** It did not fit when last asked for. */
+  blocked = false;
+  awaitsAdapter = false;
+  /** Step count at which it ran out of credit. */
+  heldSince = 0;
+  /** Pages and pins are held for it. */
+  reserved = false;
+  /** Pages of its block table. */
+  pages = 0;
+
+  #slot: SlotId | null = null;
+  /** Prompt and generated tokens as far as the host knows them. */
+  readonly #tokens: number[];
+  /** Positions whose KV is there, or is made by a step in flight. */
+  #computed = 0;
+  /** Sampled tokens in flight. */
+  #pending = 0;
+  #credit: number;
+  /** Prompt tokens reported so far. */
+  #reported: number;
+  #newPages: PageId[] = [];
+  #leaving: "ended" | "preempted" | null = null;
+
+  constructor(sequence: Sequence, arrival: number) {
+    const { prompt, generated, credit, promptLogprobs } = sequence;
+    this.sequence = sequence;
+    this.arrival = arrival;
+    this.#tokens = [...prompt, ...generated];
+    this.#credit = generated.length + credit;
+    // Before a sequence's first token all of its prompt was reported: a replay need not do it again.
+    this.#reported = promptLogprobs && generated.length === 0 ? 0 : prompt.length;
+  }
+
+  get request(): RequestId {
+    return this.sequence.id;
+  }
+
+  get slot(): SlotId | null {
+    return this.#slot;
+  }
+
+  get phase(): Phase {
+    if (this.#leaving) return "leaving";
+    if (this.#slot === null) return "queued";
+    if (this.#computed < this.#tokens.length - 1) return "prefilling";
+    return this.ready === 0 && this.#pending === 0 ? "holding" : "decoding";
+  }
+
+  /** Tokens made so far, those of earlier incarnations included. */
+  get generated(): number[] {
+    return this.#tokens.slice(this.sequence.prompt.length);
+  }
+
+  get preempted(): boolean {
+    return this.#leaving === "preempted";
+  }
+
+  /** Its end, where it is known from what is known of it already; null where it is to go on. */
+  get end(): OutputEnd | null {
+    const made = this.#tokens.length - this.sequence.prompt.length;
+    if (made === 0) return null;
+    const last = this.#tokens[this.#tokens.length - 1] ?? -1;
+    if (this.sequence.stopTokenIds.includes(last)) return { kind: "finished", reason: "stop" };
+    return made >= this.sequence.maxTokens ? { kind: "finished", reason: "length" } : null;
+  }
+
+  get admissible(): boolean {
+    return !this.awaitsAdapter && this.#maySample;
+  }
+
+  /** Tokens that could be computed in the next step. */
+  get ready(): number {
+    if (this.#leaving) return 0;
+    const known = this.#tokens.length - this.#computed;
+    if (known > 0) return known - (this.#maySample ? 0 : 1);
+    return this.#maySample ? 1 : 0;
+  }
+
+  /** Tokens whose KV must have room for the next step; of a newcomer, for its first new token too. */
+  get wantedTokens(): number {
+    if (this.#slot !== null) return Math.max(this.#tokens.length, this.#computed + 1);
+    // The last token of all is never read back, so it needs no KV.
+    const longest = this.sequence.prompt.length + this.sequence.maxTokens - 1;
+    return Math.max(this.#tokens.length, Math.min(this.#tokens.length + 1, longest));
+  }
+
+  get rebuildTokens(): number {
+    return this.#tokens.length;
+  }
+
+  get reportsPrompt(): boolean {
+    return this.#reported < this.sequence.prompt.length;
+  }
+
+  extendCredit(tokens: number): void {
+    this.#credit += tokens;
+  }
+
+  admit(slot: SlotId): void {
+    this.#slot = slot;
+    this.blocked = false;
+    this.passedOver = 0;
+  }
+
+  takePages(pages: readonly PageId[]): void {
+    this.reserved = true;
+    this.pages += pages.length;
+    this.#newPages.push(...pages);
+  }
+
+  /** The sequence's next `count` tokens as a row of the step being formed. */
+  nextRow(count: number): Row {
+    if (this.#slot === null || count < 1 || count > this.ready) {
+      throw new RangeError(
+        `Cannot form row: ${this.request} is ${this.phase} with ${this.ready} tokens ready, received ${count}`,
+      );
+    }
+    const position = this.#computed;
+    const known = this.#tokens.length;
+    const tokens = position < known ? this.#tokens.slice(position, position + count) : null;
+    const sample = position + count >= known;
+    const newPages = this.#newPages;
+    this.#newPages = [];
+    this.#computed += count;
+    if (sample) this.#pending++;
+    this.holds++;
+    const promptTargets = this.#targets(position, count);
+    return { slot: this.#slot, tokens, position, newPages, sample, promptTargets };
+  }
+
+  /** What a row's result adds to the output; null where nothing (more) is to be said. */
+  takeResult(row: Row, result: SteppedRow): Output | null {
+    this.holds--;
+    if (row.sample) this.#pending--;
+    if (this.#leaving === "ended") return null;
+    const promptLogprobs = this.#promptLogprobs(row, result);
+    if (!row.sample) return promptLogprobs.length > 0 ? this.#output([], promptLogprobs) : null;
+    const { token, logprobs } = result;
+    if (token === null) {
+      throw new Error(`Cannot read step: ${this.request} sampled no token, received null`);
+    }
+    this.#tokens.push(token);
+    return this.#output([{ token, logprobs }], promptLogprobs);
+  }
+
+  /** Takes no further part; a preempted sequence comes back, unless it ends on what is in flight. */
+  leave(why: "ended" | "preempted"): void {
+    if (this.#leaving !== "ended") this.#leaving = why;
+  }
+
+  /** Gives up what it held, once nothing under way names it; the caller has freed it. */
+  clear(): void {
+    this.#slot = null;
+    this.#computed = 0;
+    this.#newPages = [];
+    this.reserved = false;
+    this.pages = 0;
+  }
+
+  /** Back in the queue after a preemption, where nobody may pass it: memory is short as it is. */
+  requeue(passedOver: number): void {
+    this.#leaving = null;
+    this.blocked = true;
+    this.passedOver = passedOver;
+  }
+
+  /** @throws {Error} when its counters contradict each other. */
+  checkIntegrity(): void {
+    if (this.#leaving === "ended") return; // its last results are dropped, not counted
+    const known = this.#tokens.length;
+    const decoding = this.#pending > 0 ? this.#computed === known + this.#pending - 1 : true;
+    const within = known + this.#pending <= this.sequence.prompt.length + this.#credit;
+    const bounded = known + this.#pending <= this.sequence.prompt.length + this.sequence.maxTokens;
+    const held = this.#pending <= this.holds && this.#computed <= known + this.#pending;
+    if (decoding && within && bounded && held) return;
+    throw new Error(
+      `Cannot trust sequence ${this.request}: ${known} known, ${this.#computed} computed, ` +
+        `${this.#pending} pending, ${this.holds} holds, ${this.#credit} credit`,
+    );
+  }
+
+  get #maySample(): boolean {
+    const made = this.#tokens.length - this.sequence.prompt.length + this.#pending;
+    return made < this.sequence.maxTokens && made < this.#credit;
+  }
+
+  #output(
+    tokens: Output["tokens"],
+    promptLogprobs: Output["promptLogprobs"],
+  ): Output {
+    const end = tokens.length > 0 ? this.end : null;
+    if (end) this.leave("ended");
+    return { request: this.request, tokens, promptLogprobs, end };
+  }
+
+  /** The following prompt token of each position, except of those reported before a preemption. */
+  #targets(position: number, count: number): Row["promptTargets"] {
+    const { prompt } = this.sequence;
+    if (!this.reportsPrompt || position + 1 >= prompt.length) return null;
+    return Array.from({ length: count }, (_, i) => {
+      const target = position + i + 1;
+      return target < this.#reported ? null : prompt[target] ?? null;
+    });
+  }
+
+  #promptLogprobs(row: Row, result: SteppedRow): (TokenLogprobs | null)[] {
+    const wanted = row.promptTargets?.filter((target) => target !== null).length ?? 0;
+    if (result.promptLogprobs.length !== wanted) {
+      throw new Error(
+        `Cannot read step: ${this.request} wants ${wanted} prompt logprobs, ` +
+          `received ${result.promptLogprobs.length}`,
+      );
+    }
+    const first = this.#reported === 0 ? [null] : [];
+    const known = [...first, ...result.promptLogprobs];
+    this.#reported += known.length;
+    return known;
+  }
+}

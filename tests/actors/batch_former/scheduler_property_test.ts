@@ -1,0 +1,147 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import type { Sequence } from "../../../actors/batch_former/protocol.ts";
+import type { RequestId } from "../../../memory/ids.ts";
+import { randomSource } from "../../support/random.ts";
+import { BLOCK, runAlone, VOCABULARY } from "../../support/simulated_executor.ts";
+import { sequenceOf, using } from "./sequences.ts";
+import { type EngineShape, SimulatedEngine } from "./simulated_engine.ts";
+
+const shapes: fc.Arbitrary<EngineShape> = fc.record({
+  maxRunning: fc.integer({ min: 1, max: 6 }),
+  moreTokens: fc.integer({ min: 0, max: 40 }),
+  moreLogits: fc.integer({ min: 0, max: 20 }),
+  blocks: fc.integer({ min: 4, max: 20 }),
+  pagesPerBlock: fc.constantFrom(1, 1, 2, 3),
+  headPages: fc.integer({ min: 0, max: 6 }),
+  sizes: fc.array(
+    fc.record({ layers: fc.integer({ min: 0, max: 6 }), head: fc.integer({ min: 0, max: 3 }) }),
+    { minLength: 1, maxLength: 6 },
+  ),
+}).map(({ maxRunning, moreTokens, moreLogits, blocks, pagesPerBlock, headPages, sizes }) => ({
+  maxRunning,
+  maxBatchTokens: maxRunning + moreTokens,
+  maxLogitRows: maxRunning + moreLogits,
+  layerPages: blocks * pagesPerBlock,
+  headPages,
+  pagesPerBlock,
+  adapters: {
+    ...Object.fromEntries(
+      sizes.map((
+        size,
+        i,
+      ) => [`a${i}`, size.layers + size.head > 0 ? size : { layers: 1, head: 0 }]),
+    ),
+    broken: null,
+  },
+}));
+
+const below = (random: () => number, bound: number) => Math.floor(random() * bound);
+
+function randomSequence(random: () => number, id: string, adapters: readonly string[]): Sequence {
+  const used = Array.from(
+    { length: [0, 1, 1, 1, 2][below(random, 5)] ?? 0 },
+    () => adapters[below(random, adapters.length)] ?? "a0",
+  );
+  const replayed = random() < 0.15 ? below(random, 6) : 0;
+  return sequenceOf(id, 1 + below(random, 60), {
+    generated: Array.from({ length: replayed }, () => 1 + below(random, VOCABULARY - 1)),
+    ...using(...random() < 0.03 ? ["broken"] : used),
+    maxTokens: 1 + replayed + below(random, 40),
+    stopTokenIds: random() < 0.5 ? [0] : [],
+    promptLogprobs: random() < 0.3,
+    credit: random() < 0.6 ? 1000 : below(random, 4),
+  });
+}
+
+/** A request that may fail: it would not fit even if nothing else were in memory. */
+function mayFail(sequence: Sequence, shape: EngineShape): boolean {
+  const names = new Set(sequence.adapters.map(({ adapter }) => adapter));
+  const tokens = sequence.prompt.length + sequence.maxTokens;
+  let layers = Math.ceil(tokens / BLOCK) * shape.pagesPerBlock;
+  let head = 0;
+  for (const name of names) {
+    const size = shape.adapters[name];
+    if (!size) return true;
+    layers += size.layers;
+    head += size.head;
+  }
+  return layers > shape.layerPages || head > shape.headPages;
+}
+
+interface Totals {
+  finished: number;
+  failed: number;
+  preemptions: number;
+  uploads: number;
+}
+
+function live(shape: EngineShape, seed: number, totals: Totals): void {
+  const random = randomSource(seed);
+  const engine = new SimulatedEngine(shape);
+  const names = Object.keys(shape.adapters);
+  for (const name of names) engine.register(name);
+  const sequences = Array.from(
+    { length: 4 + below(random, 16) },
+    (_, i) => randomSequence(random, `r${i}`, names.filter((name) => name !== "broken")),
+  );
+  const toSubmit = [...sequences];
+  const cancelled = new Set<RequestId>();
+  // Arrivals, cancellations and credit at any moment between any two messages.
+  for (let i = 0; i < 4000 && (toSubmit.length > 0 || i < 400); i++) {
+    const dice = random();
+    const known = sequences[below(random, sequences.length)];
+    if (dice < 0.04) {
+      const next = toSubmit.shift();
+      if (next) engine.submit(next);
+    } else if (dice < 0.045 && known && engine.seen.has(known.id)) {
+      if (engine.seen.get(known.id)?.ends.length === 0) cancelled.add(known.id);
+      engine.cancel(known.id);
+    } else if (dice < 0.08 && known && engine.seen.has(known.id)) {
+      engine.extendCredit(known.id, 1 + below(random, 5));
+    } else engine.deliver(random);
+  }
+  for (const sequence of toSubmit) engine.submit(sequence);
+  for (const { id } of sequences) engine.extendCredit(id, 1000);
+  engine.settle(random);
+
+  for (const sequence of sequences) {
+    const seen = engine.seen.get(sequence.id);
+    const alone = runAlone(sequence);
+    assert(seen);
+    assertEquals(seen.tokens, alone.tokens.slice(0, seen.tokens.length), sequence.id);
+    if (cancelled.has(sequence.id)) continue;
+    assertEquals(seen.ends.length, 1, `${sequence.id} ends once`);
+    if (seen.ends[0]?.kind === "failed") {
+      assert(mayFail(sequence, shape), `${sequence.id} ends as ${JSON.stringify(seen.ends)}`);
+      totals.failed++;
+      continue;
+    }
+    assertEquals({ tokens: seen.tokens, end: seen.ends[0] }, {
+      tokens: alone.tokens,
+      end: alone.end,
+    });
+    assertEquals(seen.promptLogprobs, alone.promptLogprobs);
+    totals.finished++;
+  }
+  const { running, waiting, kvPages, freePages, adapterPages, pages } = engine.scheduler.load;
+  assertEquals({ running, waiting, kvPages }, { running: 0, waiting: 0, kvPages: 0 });
+  assertEquals(freePages + adapterPages, pages);
+  totals.preemptions += engine.scheduler.load.preemptions;
+  totals.uploads += engine.uploads.length;
+}
+
+Deno.test("any mix of arrivals, cancels, credit, adapters and pressure yields what each request yields alone", () => {
+  const totals: Totals = { finished: 0, failed: 0, preemptions: 0, uploads: 0 };
+  fc.assert(
+    fc.property(shapes, fc.integer(), (shape, seed) => live(shape, seed, totals)),
+    { numRuns: 300 },
+  );
+  // The property says something only if what it is about did happen.
+  assert(totals.finished > 500, `${JSON.stringify(totals)}`);
+  assert(
+    totals.failed > 50 && totals.preemptions > 100 && totals.uploads > 500,
+    `${JSON.stringify(totals)}`,
+  );
+  console.log(totals);
+});

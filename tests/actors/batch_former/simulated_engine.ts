@@ -1,0 +1,182 @@
+import { assert, assertEquals } from "@std/assert";
+import { adapterId, epoch, type RequestId } from "../../../memory/ids.ts";
+import type { AdapterImage } from "../../../models/adapter_image.ts";
+import type { Command, Sequence } from "../../../actors/batch_former/protocol.ts";
+import { Scheduler, type SchedulerLimits } from "../../../actors/batch_former/scheduler.ts";
+import type * as Executor from "../../../actors/executor/protocol.ts";
+import type * as Loader from "../../../actors/loader/protocol.ts";
+import { MemoryManager } from "../../../actors/memory_manager/manager.ts";
+import type * as Memory from "../../../actors/memory_manager/protocol.ts";
+import type { Output, OutputEnd } from "../../../actors/request_router/protocol.ts";
+import type { TokenLogprobs } from "../../../actors/sampling.ts";
+import { BLOCK, SimulatedExecutor } from "../../support/simulated_executor.ts";
+
+export interface EngineShape extends SchedulerLimits {
+  readonly layerPages: number;
+  readonly headPages: number;
+  readonly pagesPerBlock: number;
+  /** Pages of each adapter's image; null: its files do not load. */
+  readonly adapters: Readonly<Record<string, { layers: number; head: number } | null>>;
+}
+
+interface Mail {
+  readonly former: Command[];
+  readonly memory: Memory.Command[];
+  readonly executor: Executor.Command[];
+  readonly loader: Loader.Command[];
+}
+
+/** What a client saw of a request. */
+export interface Seen {
+  readonly tokens: number[];
+  readonly promptLogprobs: (TokenLogprobs | null)[];
+  readonly ends: OutputEnd[];
+}
+
+/** Scheduler, memory manager and executor with their mailboxes, delivered one message at a time. */
+export class SimulatedEngine {
+  readonly scheduler: Scheduler;
+  readonly seen = new Map<RequestId, Seen>();
+  readonly steps: Extract<Executor.Command, { kind: "step" }>[] = [];
+  readonly uploads: string[] = [];
+  readonly #shape: EngineShape;
+  readonly #memory: MemoryManager;
+  readonly #executor: SimulatedExecutor;
+  readonly #mail: Mail = { former: [], memory: [], executor: [], loader: [] };
+  readonly #slots = new Map<number, RequestId>();
+  readonly #inFlight = new Map<number, Set<RequestId>>();
+  readonly #credit = new Map<RequestId, number>();
+
+  constructor(shape: EngineShape) {
+    this.#shape = shape;
+    this.scheduler = new Scheduler(shape);
+    this.#memory = new MemoryManager({ ...shape, blockTokens: BLOCK }, epoch(1));
+    this.#executor = new SimulatedExecutor(shape.pagesPerBlock);
+  }
+
+  register(name: string): void {
+    this.#mail.memory.push({ kind: "register", adapter: adapterId(name), path: `/${name}` });
+  }
+
+  submit(sequence: Sequence): void {
+    this.seen.set(sequence.id, { tokens: [], promptLogprobs: [], ends: [] });
+    this.#credit.set(sequence.id, sequence.credit);
+    this.#mail.former.push({ kind: "submit", sequence });
+  }
+
+  cancel(request: RequestId): void {
+    this.#mail.former.push({ kind: "cancel", request });
+  }
+
+  extendCredit(request: RequestId, tokens: number): void {
+    this.#credit.set(request, (this.#credit.get(request) ?? 0) + tokens);
+    this.#mail.former.push({ kind: "extend_credit", request, tokens });
+  }
+
+  /** Delivers one message of a mailbox that `random` picks; false where all are empty. */
+  deliver(random: () => number): boolean {
+    const names = Object.keys(this.#mail) as (keyof Mail)[];
+    const full = names.filter((name) => this.#mail[name].length > 0);
+    const name = full[Math.floor(random() * full.length)];
+    if (!name) return false;
+    this.#deliverTo(name);
+    this.scheduler.checkIntegrity();
+    this.#memory.checkIntegrity();
+    return true;
+  }
+
+  /** Delivers until nothing is left to deliver. */
+  settle(random: () => number = () => 0, most = 100_000): void {
+    for (let i = 0; this.deliver(random); i++) {
+      if (i > most) throw new Error(`Cannot settle: still busy after ${most} messages`);
+    }
+  }
+
+  #deliverTo(name: keyof Mail): void {
+    switch (name) {
+      case "former": {
+        const message = this.#mail.former.shift() as Command;
+        if (message.kind === "stepped") this.#inFlight.delete(message.step);
+        this.scheduler.handle(message);
+        if (this.#mail.former.length === 0) this.scheduler.plan();
+        return this.#takeEffects();
+      }
+      case "memory": {
+        const effects = this.#memory.handle(this.#mail.memory.shift() as Memory.Command);
+        for (const message of effects.executor) {
+          if (message.kind === "upload") this.uploads.push(message.adapter);
+        }
+        this.#mail.loader.push(...effects.loader);
+        this.#mail.executor.push(...effects.executor);
+        this.#mail.former.push(...effects.former);
+        return;
+      }
+      case "executor": {
+        const stepped = this.#executor.apply(this.#mail.executor.shift() as Executor.Command);
+        if (stepped) this.#mail.former.push(stepped);
+        return;
+      }
+      case "loader":
+        return void this.#mail.memory.push(this.#load(this.#mail.loader.shift() as Loader.Command));
+    }
+  }
+
+  #takeEffects(): void {
+    const { memory, executor, outputs } = this.scheduler.takeEffects();
+    for (const message of executor) {
+      if (message.kind === "open") this.#slots.set(message.slot, message.request);
+      if (message.kind === "step") this.#checkStep(message);
+    }
+    for (const message of memory) {
+      if (message.kind !== "release") continue;
+      const named = [...this.#inFlight.values()].some((step) => step.has(message.request));
+      assert(!named, `${message.request} is released while a step in flight uses its pages`);
+    }
+    this.#mail.memory.push(...memory);
+    this.#mail.executor.push(...executor);
+    for (const output of outputs) this.#see(output);
+  }
+
+  #checkStep(step: Extract<Executor.Command, { kind: "step" }>): void {
+    const requests = step.rows.map((row) => this.#slots.get(row.slot) as RequestId);
+    const tokens = step.rows.reduce((sum, row) => sum + (row.tokens?.length ?? 1), 0);
+    const logits = step.rows.reduce((sum, { sample, promptTargets }) => {
+      const targets = promptTargets?.filter((target) => target !== null).length ?? 0;
+      return sum + targets + (sample ? 1 : 0);
+    }, 0);
+    assert(tokens <= this.#shape.maxBatchTokens, "a step keeps to its token budget");
+    assert(logits <= this.#shape.maxLogitRows, "a step keeps to its rows of logits");
+    assertEquals(new Set(requests).size, requests.length, "a sequence has one row in a step");
+    this.steps.push(step);
+    this.#inFlight.set(step.step, new Set(requests));
+    assert(this.#inFlight.size <= 2, "at most two steps are in flight");
+  }
+
+  #see({ request, tokens, promptLogprobs, end }: Output): void {
+    const seen = this.seen.get(request);
+    assert(seen && seen.ends.length === 0, `${request} says nothing after its end`);
+    seen.tokens.push(...tokens.map(({ token }) => token));
+    seen.promptLogprobs.push(...promptLogprobs);
+    if (end) seen.ends.push(end);
+    assert(
+      seen.tokens.length <= (this.#credit.get(request) ?? 0),
+      `${request} keeps to its credit`,
+    );
+  }
+
+  #load({ adapter }: Loader.Command): Memory.Command {
+    const size = this.#shape.adapters[adapter];
+    if (!size) return { kind: "load_failed", adapter, error: `Cannot load adapter ${adapter}` };
+    const packed = (pages: number, copies: number) =>
+      pages === 0 ? null : { bytes: new SharedArrayBuffer(0), pages, copies };
+    const image: AdapterImage = {
+      layers: packed(size.layers, 2),
+      head: packed(size.head, 1),
+      maxRank: 8,
+      moduleRanks: [8, 8, 8, 8, 8, 8, 8],
+      headRanks: [8, 8],
+      dora: false,
+    };
+    return { kind: "loaded", adapter, image };
+  }
+}

@@ -1,0 +1,193 @@
+import type { PageId, SlotId } from "../../memory/ids.ts";
+import type { Sequence } from "../../actors/batch_former/protocol.ts";
+import type * as Executor from "../../actors/executor/protocol.ts";
+import type { OutputEnd } from "../../actors/request_router/protocol.ts";
+import type { TokenLogprobs } from "../../actors/sampling.ts";
+
+/** Small, so that stop tokens come up. */
+export const VOCABULARY = 64;
+export const BLOCK = 16;
+
+/** The "model": a token follows from everything that is visible at its position, and from nothing else. */
+export function tokenAfter(
+  history: readonly number[],
+  adapters: readonly string[],
+  generatedSum: number,
+): number {
+  return hash([...history, ...adapters, `sum ${generatedSum}`]) % VOCABULARY;
+}
+
+function logprobAfter(history: readonly number[], target: number): TokenLogprobs {
+  return { logprob: -(hash([...history, `target ${target}`]) % 1000) / 100, top: [] };
+}
+
+/** What a sequence yields when nothing else runs. */
+export function runAlone(
+  { prompt, generated, adapters, maxTokens, stopTokenIds, promptLogprobs }: Sequence,
+): {
+  readonly tokens: number[];
+  readonly promptLogprobs: (TokenLogprobs | null)[];
+  readonly end: OutputEnd;
+} {
+  const names = adapters.map(({ adapter, weight }) => `${adapter} * ${weight}`);
+  const all = [...prompt, ...generated];
+  let sum = generated.reduce((total, token) => total + token, 0);
+  let stopped = stopTokenIds.includes(generated.at(-1) ?? -1);
+  while (!stopped && all.length < prompt.length + maxTokens) {
+    const token = tokenAfter(all, names, sum);
+    all.push(token);
+    sum += token;
+    stopped = stopTokenIds.includes(token);
+  }
+  return {
+    tokens: all.slice(prompt.length + generated.length),
+    promptLogprobs: promptLogprobs && generated.length === 0
+      ? prompt.map((token, i) => i === 0 ? null : logprobAfter(prompt.slice(0, i), token))
+      : [],
+    end: { kind: "finished", reason: stopped ? "stop" : "length" },
+  };
+}
+
+/** What a page of the pool holds: whoever wrote there last. */
+type Page =
+  | { readonly kind: "kv"; readonly part: number; readonly tokens: Map<number, number> }
+  | { readonly kind: "adapter"; readonly name: string; readonly pages: readonly PageId[] };
+
+interface Slot {
+  readonly routes: readonly Executor.Route[];
+  readonly pages: PageId[];
+  readonly reportLogprobs: boolean;
+  generatedSum: number;
+  last: number | null;
+}
+
+/**
+ * Keeps to the executor's protocol and models the pools' contents page by page: a page with two owners, a
+ * stale block table, a wrong position or a row that ran twice comes out as a wrong token.
+ */
+export class SimulatedExecutor {
+  readonly #pagesPerBlock: number;
+  readonly #layers = new Map<PageId, Page>();
+  readonly #heads = new Map<PageId, Page>();
+  readonly #slots = new Map<SlotId, Slot>();
+
+  constructor(pagesPerBlock: number) {
+    this.#pagesPerBlock = pagesPerBlock;
+  }
+
+  /** Does a command; the answer is null except to a step. */
+  apply(command: Executor.Command): Executor.Stepped | null {
+    switch (command.kind) {
+      case "open":
+        this.#open(command);
+        return null;
+      case "close":
+        if (this.#slots.delete(command.slot)) return null;
+        throw new Error(`Cannot close slot: it is not open, received ${command.slot}`);
+      case "upload": {
+        const { adapter: name, layerPages, headPages } = command;
+        for (const page of layerPages) {
+          this.#layers.set(page, { kind: "adapter", name, pages: layerPages });
+        }
+        for (const page of headPages) {
+          this.#heads.set(page, { kind: "adapter", name, pages: headPages });
+        }
+        return null;
+      }
+      case "step":
+        return {
+          kind: "stepped",
+          step: command.step,
+          rows: command.rows.map((row) => this.#run(row)),
+        };
+    }
+  }
+
+  #open(command: Extract<Executor.Command, { kind: "open" }>): void {
+    const { slot, routes, generated, sampling } = command;
+    if (this.#slots.has(slot)) throw new Error(`Cannot open slot: it is open, received ${slot}`);
+    this.#slots.set(slot, {
+      routes,
+      pages: [],
+      reportLogprobs: sampling.topLogprobs !== null,
+      generatedSum: generated.reduce((total, token) => total + token, 0),
+      last: null,
+    });
+  }
+
+  #run(row: Executor.Row): Executor.SteppedRow {
+    const slot = this.#slots.get(row.slot);
+    if (!slot) throw new Error(`Cannot run row: its slot is not open, received ${row.slot}`);
+    slot.pages.push(...row.newPages);
+    const tokens = row.tokens ?? [slot.last ?? Number.NaN];
+    tokens.forEach((token, i) => this.#write(slot, row.position + i, token));
+    const promptLogprobs = (row.promptTargets ?? []).flatMap((target, i) =>
+      target === null ? [] : [logprobAfter(this.#history(slot, row.position + i + 1), target)]
+    );
+    if (!row.sample) return { slot: row.slot, token: null, logprobs: null, promptLogprobs };
+    const history = this.#history(slot, row.position + tokens.length);
+    const token = tokenAfter(history, this.#adapters(slot), slot.generatedSum);
+    slot.last = token;
+    slot.generatedSum += token;
+    const logprobs = slot.reportLogprobs ? logprobAfter(history, token) : null;
+    return { slot: row.slot, token, logprobs, promptLogprobs };
+  }
+
+  #write(slot: Slot, position: number, token: number): void {
+    const first = Math.floor(position / BLOCK) * this.#pagesPerBlock;
+    for (let part = 0; part < this.#pagesPerBlock; part++) {
+      const page = slot.pages[first + part];
+      if (page === undefined) throw new Error(`Cannot write KV: no page for position ${position}`);
+      const old = this.#layers.get(page);
+      const kept = old?.kind === "kv" && old.part === part ? old.tokens : new Map();
+      this.#layers.set(page, { kind: "kv", part, tokens: kept.set(position, token) });
+    }
+  }
+
+  /** The tokens that attention would see; NaN where a page does not hold what it should. */
+  #history(slot: Slot, length: number): number[] {
+    return Array.from({ length }, (_, position) => {
+      const first = Math.floor(position / BLOCK) * this.#pagesPerBlock;
+      const seen = new Set<number>();
+      for (let part = 0; part < this.#pagesPerBlock; part++) {
+        const page = this.#layers.get(slot.pages[first + part] as PageId);
+        const token = page?.kind === "kv" && page.part === part && page.tokens.get(position);
+        seen.add(typeof token === "number" ? token : Number.NaN);
+      }
+      const [token] = seen;
+      return seen.size === 1 && token !== undefined ? token : Number.NaN;
+    });
+  }
+
+  /** The adapters that the kernels would read, from the first page of each. */
+  #adapters(slot: Slot): string[] {
+    return slot.routes.map(({ layerPage, headPage, weight }) => {
+      const names = new Set([
+        ...this.#names(this.#layers, layerPage),
+        ...this.#names(this.#heads, headPage),
+      ]);
+      return `${[...names].join("|")} * ${weight}`;
+    });
+  }
+
+  #names(pool: ReadonlyMap<PageId, Page>, first: PageId | null): string[] {
+    if (first === null) return [];
+    const head = pool.get(first);
+    if (head?.kind !== "adapter" || head.pages[0] !== first) return ["overwritten"];
+    return head.pages.map((id) => {
+      const page = pool.get(id);
+      return page?.kind === "adapter" && page.pages === head.pages ? page.name : "overwritten";
+    });
+  }
+}
+
+/** FNV-1a over the parts' texts. */
+function hash(parts: readonly (number | string)[]): number {
+  let value = 0x811c9dc5;
+  for (const part of parts) {
+    for (const character of `${part};`) {
+      value = Math.imul(value ^ character.charCodeAt(0), 0x01000193) >>> 0;
+    }
+  }
+  return value ^ (value >>> 15);
+}
