@@ -6,7 +6,7 @@ import type { ModelConfig } from "../../models/model_config.ts";
 import { loadModelConfig } from "../../models/parse_config.ts";
 import type { EngineOptions } from "../engine_options.ts";
 import { chooseProvider } from "./choose_provider.ts";
-import { Executor } from "./executor.ts";
+import { Executor, type ExecutorParts } from "./executor.ts";
 import { Forward } from "./forward.ts";
 import { bufferBytes, createBuffers, createPool, type StepBounds } from "./gpu_buffers.ts";
 import { loadWeights } from "./load_weights.ts";
@@ -30,7 +30,7 @@ const LEAST_STEP_WORDS = 2 ** 16;
 export async function startExecutor(
   options: EngineOptions,
   onProgress: (progress: Progress) => void,
-): Promise<{ executor: Executor; ready: Ready }> {
+): Promise<{ executor: Executor; ready: Ready; parts: ExecutorParts }> {
   const config = await loadModelConfig(options.modelDirectory);
   const device = await openDevice(chooseProvider(options.gpu));
   const geometry = pageGeometry(config.kvHeads, config.headDim);
@@ -89,7 +89,7 @@ export async function startExecutor(
     });
   });
   const forward = new Forward(config, pipelines, buffers, weights, layerPools, headPool);
-  const executor = await Executor.create({
+  const parts: ExecutorParts = {
     device,
     compiler,
     config,
@@ -102,7 +102,8 @@ export async function startExecutor(
     headPool,
     headLayout: budget.head,
     forward,
-  });
+  };
+  const executor = await Executor.create(parts);
   const ready: Ready = {
     kind: "executor_ready",
     provider: device.provider,
@@ -115,7 +116,7 @@ export async function startExecutor(
     maxModelLen: bounds.maxModelLen,
     maxLogitRows: bounds.maxLogitRows,
   };
-  return { executor, ready };
+  return { executor, ready, parts };
 }
 
 /** Bounds of a step that follow from the options and the model. */

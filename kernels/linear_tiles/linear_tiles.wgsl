@@ -1,5 +1,5 @@
 // y[r, n] = sum_k x[row(r), k] * W[n, k]   for many rows (prefill), W [OUT][IN] in 16 bits, x [T][IN] f32.
-// One workgroup: a tile of 32 rows x 64 outputs, k in slices of 32 staged in workgroup memory; each of the 128
+// One workgroup: a tile of 32 rows x 64 outputs, k in slices of 16 staged in workgroup memory; each of the 128
 // invocations keeps 4 x 4 sums. The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl):
 // workgroups from `ceil(OUT / 64) * ceil(rows / 32)` on.
 @group(0) @binding(0) var<storage, read> step: array<u32>;
@@ -17,8 +17,8 @@ override FIRST_MODULE: u32;
 override HEAD_POOL: bool;
 
 // [k][row] and [k][output], four neighbours a vec4; one column of padding keeps stores off one bank.
-var<workgroup> xs: array<vec4<f32>, 288>; // 32 x (8 + 1)
-var<workgroup> ws: array<vec4<f32>, 544>; // 32 x (16 + 1)
+var<workgroup> xs: array<vec4<f32>, 144>; // 16 x (8 + 1)
+var<workgroup> ws: array<vec4<f32>, 272>; // 16 x (16 + 1)
 
 fn x_row(r: u32) -> u32 {
   if (HEAD_POOL) { return logit_token(r); }
@@ -51,7 +51,7 @@ fn main(
   let r0 = (work % row_tiles) * 32u;
   let n0 = (work / row_tiles) * 64u;
 
-  // Loading: the lower 64 invocations take 4 outputs x 8 k of W each, the upper ones 4 rows x 4 k of x,
+  // Loading: 32 invocations take 4 outputs x 8 k of W each, the next 32 take 4 rows x 4 k of x,
   // and transpose in registers: whole vectors are stored, for neighbours must not share one.
   let tx = lane % 16u; // four outputs
   let ty = lane / 16u; // four rows
@@ -59,11 +59,11 @@ fn main(
   var acc1 = vec4<f32>();
   var acc2 = vec4<f32>();
   var acc3 = vec4<f32>();
-  for (var k = 0u; k < IN; k = k + 32u) {
+  for (var k = 0u; k < IN; k = k + 16u) {
     workgroupBarrier();
-    if (lane < 64u) { load_w(lane, n0, k); } else { load_x(lane - 64u, r0, rows_total, k); }
+    if (lane < 32u) { load_w(lane, n0, k); } else if (lane < 64u) { load_x(lane - 32u, r0, rows_total, k); }
     workgroupBarrier();
-    for (var i = 0u; i < 32u; i = i + 1u) {
+    for (var i = 0u; i < 16u; i = i + 1u) {
       let a = xs[i * 9u + ty];
       let b = ws[i * 17u + tx];
       acc0 = fma(vec4<f32>(a.x), b, acc0);
@@ -79,8 +79,8 @@ fn main(
 }
 
 fn load_w(lane: u32, n0: u32, k: u32) {
-  let k8 = lane % 4u;
-  let n4 = lane / 4u;
+  let k8 = lane % 2u;
+  let n4 = lane / 2u;
   let n = n0 + n4 * 4u;
   var e0 = Eight(vec4<f32>(), vec4<f32>());
   var e1 = e0;
@@ -105,8 +105,8 @@ fn load_w(lane: u32, n0: u32, k: u32) {
 }
 
 fn load_x(lane: u32, r0: u32, rows_total: u32, k: u32) {
-  let k4 = lane % 8u;
-  let row4 = lane / 8u;
+  let k4 = lane % 4u;
+  let row4 = lane / 4u;
   let row = r0 + row4 * 4u;
   let last = rows_total - 1u;
   var a = vec4<f32>();

@@ -140,18 +140,18 @@ export class SimulatedExecutor {
       if (page === undefined) throw new Error(`Cannot write KV: no page for position ${position}`);
       const old = this.#layers.get(page);
       const kept = old?.kind === "kv" && old.part === part ? old.tokens : new Map();
-      this.#layers.set(page, { kind: "kv", part, tokens: kept.set(position, token) });
+      this.#layers.set(page, { kind: "kv", part, tokens: kept.set(position % BLOCK, token) });
     }
   }
 
-  /** The tokens that attention would see; NaN where a page does not hold what it should. */
+  /** The tokens that attention would see; NaN where a page holds something else altogether. */
   #history(slot: Slot, length: number): number[] {
     return Array.from({ length }, (_, position) => {
       const first = Math.floor(position / BLOCK) * this.#pagesPerBlock;
       const seen = new Set<number>();
       for (let part = 0; part < this.#pagesPerBlock; part++) {
         const page = this.#layers.get(slot.pages[first + part] as PageId);
-        const token = page?.kind === "kv" && page.part === part && page.tokens.get(position);
+        const token = page?.kind === "kv" && page.part === part && page.tokens.get(position % BLOCK);
         seen.add(typeof token === "number" ? token : Number.NaN);
       }
       const [token] = seen;

@@ -1,0 +1,63 @@
+import type { Device } from "../../kernels/device.ts";
+import { Readback } from "../../kernels/readback.ts";
+import { Checkpoint } from "../../models/checkpoint.ts";
+import type { ModelConfig } from "../../models/model_config.ts";
+import { bufferBytes, checkWeights, streamWeights } from "../../models/stream_weights.ts";
+import { weightPlan } from "../../models/weight_plan.ts";
+
+export interface LoadedWeights {
+  readonly weights: ReadonlyMap<string, GPUBuffer>;
+  readonly weightBytes: number;
+  /** Matrices are bf16 rather than f16. */
+  readonly bf16: boolean;
+}
+
+/** Uploads wait in the driver's staging memory until they are submitted and done: drain it this often. */
+const DRAIN_BYTES = 128 * 2 ** 20;
+
+/** Streams a checkpoint to the GPU, chunk by chunk. */
+export async function loadWeights(
+  device: Device,
+  directory: string,
+  config: ModelConfig,
+  onProgress: (doneBytes: number, totalBytes: number) => void,
+): Promise<LoadedWeights> {
+  using checkpoint = Checkpoint.open(directory);
+  const plan = weightPlan(config);
+  const bf16 = checkWeights(checkpoint, plan, config.tiedEmbeddings) === "bf16";
+  const weightBytes = plan.reduce((sum, buffer) => sum + bufferBytes(buffer), 0);
+  const weights = new Map<string, GPUBuffer>();
+  device.gpu.pushErrorScope("out-of-memory");
+  for (const buffer of plan) {
+    const size = Math.ceil(bufferBytes(buffer) / 16) * 16;
+    if (size > device.limits.maxBinding) {
+      throw new RangeError(
+        `Cannot load model: the device binds at most ${device.limits.maxBinding} bytes, ` +
+          `received ${size} for ${buffer.name}`,
+      );
+    }
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+    weights.set(buffer.name, device.gpu.createBuffer({ label: buffer.name, size, usage }));
+  }
+  const error = await device.gpu.popErrorScope();
+  if (error) {
+    throw new RangeError(
+      `Cannot load model: its weights do not fit into the device's memory, received ${weightBytes} bytes`,
+    );
+  }
+  const readback = await Readback.create(device, 16);
+  let done = 0;
+  let drained = 0;
+  for (const { buffer, offset, bytes } of streamWeights(checkpoint, plan)) {
+    const target = weights.get(buffer);
+    if (!target) throw new RangeError(`Cannot load model: no buffer ${buffer}`);
+    device.gpu.queue.writeBuffer(target, offset, bytes);
+    done += bytes.length;
+    if (done - drained >= DRAIN_BYTES || done === weightBytes) {
+      await readback.once(target, 16);
+      drained = done;
+      onProgress(done, weightBytes);
+    }
+  }
+  return { weights, weightBytes, bf16 };
+}

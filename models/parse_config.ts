@@ -1,0 +1,180 @@
+import { z } from "zod";
+import type { ModelConfig, RopeConfig } from "./model_config.ts";
+
+const positive = z.number().int().positive();
+const tokenIds = z.union([z.number().int(), z.array(z.number().int())]).nullish();
+
+const Rope = z.object({
+  rope_type: z.string().optional(),
+  type: z.string().optional(),
+  rope_theta: z.number().positive().optional(),
+  factor: z.number().positive().optional(),
+  low_freq_factor: z.number().positive().optional(),
+  high_freq_factor: z.number().positive().optional(),
+  original_max_position_embeddings: positive.optional(),
+});
+
+const HfConfig = z.object({
+  model_type: z.enum(["llama", "mistral", "qwen2", "qwen3"]),
+  hidden_size: positive,
+  intermediate_size: positive,
+  num_hidden_layers: positive,
+  num_attention_heads: positive,
+  num_key_value_heads: positive.nullish(),
+  head_dim: positive.nullish(),
+  vocab_size: positive,
+  max_position_embeddings: positive,
+  rms_norm_eps: z.number().positive(),
+  hidden_act: z.literal("silu"),
+  tie_word_embeddings: z.boolean().default(false),
+  attention_bias: z.literal(false).nullish(),
+  mlp_bias: z.literal(false).nullish(),
+  quantization_config: z.null().optional(),
+  rope_theta: z.number().positive().nullish(),
+  rope_scaling: Rope.nullish(),
+  rope_parameters: Rope.nullish(),
+  sliding_window: positive.nullish(),
+  use_sliding_window: z.boolean().nullish(),
+  max_window_layers: z.number().int().nonnegative().nullish(),
+  layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).nullish(),
+  bos_token_id: z.number().int().nullish(),
+  eos_token_id: tokenIds,
+  dtype: z.string().nullish(),
+  torch_dtype: z.string().nullish(),
+});
+type HfConfig = z.infer<typeof HfConfig>;
+
+/**
+ * A Hugging Face config.json, old (`rope_scaling`) or new (`rope_parameters`) style.
+ * @throws {TypeError} naming the key, its value and what is supported.
+ */
+export function parseModelConfig(json: unknown, source: string): ModelConfig {
+  const parsed = HfConfig.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const key = issue?.path.join(".") ?? "";
+    const value = (issue?.path ?? []).reduce<unknown>(
+      (node, part) => (node as Record<PropertyKey, unknown> | undefined)?.[part],
+      json,
+    );
+    throw new TypeError(
+      `Cannot load model: ${source}: ${key}: ${issue?.message}, received ${JSON.stringify(value)}`,
+    );
+  }
+  const c = parsed.data;
+  const headDim = c.head_dim ?? c.hidden_size / c.num_attention_heads;
+  const kvHeads = c.num_key_value_heads ?? c.num_attention_heads;
+  const fits = (key: string, value: number, divisor: number) => {
+    if (value % divisor === 0) return;
+    throw new TypeError(
+      `Cannot load model: ${source}: ${key} must be a multiple of ${divisor}, received ${value}`,
+    );
+  };
+  fits("hidden_size", c.hidden_size, 8);
+  fits("intermediate_size", c.intermediate_size, 8);
+  fits("vocab_size", c.vocab_size, 8);
+  fits("head_dim", headDim, 16);
+  fits("num_attention_heads", c.num_attention_heads, kvHeads);
+  return {
+    architecture: c.model_type,
+    hiddenSize: c.hidden_size,
+    intermediateSize: c.intermediate_size,
+    layers: c.num_hidden_layers,
+    heads: c.num_attention_heads,
+    kvHeads,
+    headDim,
+    vocabSize: c.vocab_size,
+    maxPositions: c.max_position_embeddings,
+    rmsNormEps: c.rms_norm_eps,
+    rope: ropeConfig(c, source),
+    tiedEmbeddings: c.tie_word_embeddings,
+    qkvBias: c.model_type === "qwen2",
+    qkNorm: c.model_type === "qwen3",
+    slidingWindow: Array.from({ length: c.num_hidden_layers }, (_, layer) => windowOf(c, layer)),
+    bosTokenId: c.bos_token_id ?? null,
+    eosTokenIds: [c.eos_token_id ?? []].flat(),
+    dtype: dtypeOf(c, source),
+  };
+}
+
+/** Reads config.json, and generation_config.json's end tokens where it has them. */
+export async function loadModelConfig(directory: string): Promise<ModelConfig> {
+  const file = `${directory}/config.json`;
+  const config = parseModelConfig(JSON.parse(await readText(file)), file);
+  const generation = z.object({ eos_token_id: tokenIds });
+  try {
+    const text = await Deno.readTextFile(`${directory}/generation_config.json`);
+    const { eos_token_id } = generation.parse(JSON.parse(text));
+    const eosTokenIds = [...new Set([...config.eosTokenIds, ...[eos_token_id ?? []].flat()])];
+    return { ...config, eosTokenIds };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return config;
+    throw error;
+  }
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(file);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new TypeError(
+      `Cannot load model: a Hugging Face directory has config.json, received ${file}`,
+    );
+  }
+}
+
+/** What of the sliding window a layer uses: Qwen has it per layer and switched off by default. */
+function windowOf(c: HfConfig, layer: number): number | null {
+  const window = c.sliding_window ?? null;
+  if (c.model_type === "llama" || window === null) return null;
+  if (c.layer_types) return c.layer_types[layer] === "sliding_attention" ? window : null;
+  if (c.model_type === "mistral") return window;
+  return c.use_sliding_window && layer >= (c.max_window_layers ?? 0) ? window : null;
+}
+
+function ropeConfig(c: HfConfig, source: string): RopeConfig {
+  const rope = c.rope_parameters ?? c.rope_scaling ?? {};
+  const theta = rope.rope_theta ?? c.rope_theta ?? 10000;
+  const type = rope.rope_type ?? rope.type ?? "default";
+  const need = (key: keyof typeof rope): number => {
+    const value = rope[key];
+    if (typeof value === "number") return value;
+    throw new TypeError(
+      `Cannot load model: ${source}: rope ${type} needs ${key}, received ${value}`,
+    );
+  };
+  switch (type) {
+    case "default":
+      return { theta, scaling: null };
+    case "linear":
+      return { theta, scaling: { kind: "linear", factor: need("factor") } };
+    case "llama3":
+      return {
+        theta,
+        scaling: {
+          kind: "llama3",
+          factor: need("factor"),
+          lowFreqFactor: need("low_freq_factor"),
+          highFreqFactor: need("high_freq_factor"),
+          originalMaxPositions: need("original_max_position_embeddings"),
+        },
+      };
+    default:
+      throw new TypeError(
+        `Cannot load model: ${source}: rope_type must be default, linear or llama3, received ${
+          JSON.stringify(type)
+        }`,
+      );
+  }
+}
+
+function dtypeOf(c: HfConfig, source: string): ModelConfig["dtype"] {
+  const dtype = c.dtype ?? c.torch_dtype ?? "float32";
+  if (dtype === "float16" || dtype === "bfloat16" || dtype === "float32") return dtype;
+  throw new TypeError(
+    `Cannot load model: ${source}: dtype must be float16, bfloat16 or float32, received ${
+      JSON.stringify(dtype)
+    }`,
+  );
+}

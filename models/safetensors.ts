@@ -1,0 +1,121 @@
+import { z } from "zod";
+
+const DTYPE_BYTES = { F16: 2, BF16: 2, F32: 4 } as const;
+export type TensorDtype = keyof typeof DTYPE_BYTES;
+
+export interface TensorInfo {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** Byte offset in the file, and length. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+const LARGEST_HEADER = 100 * 2 ** 20;
+const Header = z.record(
+  z.string(),
+  z.object({
+    dtype: z.string(),
+    shape: z.array(z.number().int().nonnegative()),
+    data_offsets: z.tuple([z.number().int().nonnegative(), z.number().int().nonnegative()]),
+  }),
+);
+
+/** An open .safetensors file: its tensors by name, read by ranges into memory the caller reuses. */
+export class SafetensorsFile implements Disposable {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly #file: Deno.FsFile;
+
+  private constructor(path: string, file: Deno.FsFile, tensors: ReadonlyMap<string, TensorInfo>) {
+    this.path = path;
+    this.#file = file;
+    this.tensors = tensors;
+  }
+
+  /** @throws {TypeError} naming the file and the tensor whose entry does not hold. */
+  static open(path: string): SafetensorsFile {
+    let file: Deno.FsFile;
+    try {
+      file = Deno.openSync(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      throw new TypeError(`Cannot read safetensors: no such file, received ${path}`);
+    }
+    try {
+      return new SafetensorsFile(path, file, readHeader(path, file));
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /** Fills `target` from byte `offset` of the tensor. */
+  readInto(name: string, offset: number, target: Uint8Array): void {
+    const tensor = this.tensors.get(name);
+    if (!tensor || offset + target.length > tensor.bytes) {
+      throw new RangeError(
+        `Cannot read tensor ${name} of ${this.path}: it has ${tensor?.bytes ?? 0} bytes, ` +
+          `received range ${offset}..${offset + target.length}`,
+      );
+    }
+    this.#file.seekSync(tensor.offset + offset, Deno.SeekMode.Start);
+    readFully(this.#file, target, this.path);
+  }
+
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
+}
+
+function readFully(file: Deno.FsFile, target: Uint8Array, path: string): void {
+  for (let at = 0; at < target.length;) {
+    const count = file.readSync(target.subarray(at));
+    if (count === null) {
+      throw new TypeError(
+        `Cannot read safetensors ${path}: the file ends early, received ${at} bytes`,
+      );
+    }
+    at += count;
+  }
+}
+
+function readHeader(path: string, file: Deno.FsFile): Map<string, TensorInfo> {
+  const size = file.statSync().size;
+  const refuse = (why: string): never => {
+    throw new TypeError(`Cannot read safetensors ${path}: ${why}`);
+  };
+  if (size < 8) refuse(`the file is too short for a header, received ${size} bytes`);
+  const prefix = new Uint8Array(8);
+  readFully(file, prefix, path);
+  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  if (length > LARGEST_HEADER || 8 + length > size) {
+    refuse(`the header must lie within the file's ${size} bytes, received a length of ${length}`);
+  }
+  const bytes = new Uint8Array(length);
+  readFully(file, bytes, path);
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    refuse(`the header is not JSON, received ${(error as Error).message}`);
+  }
+  const { __metadata__: _metadata, ...entries } = json as Record<string, unknown>;
+  const parsed = Header.safeParse(entries);
+  if (!parsed.success) return refuse(`${z.prettifyError(parsed.error)}`);
+  const tensors = new Map<string, TensorInfo>();
+  for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(parsed.data)) {
+    const width = DTYPE_BYTES[dtype as TensorDtype];
+    const expected = shape.reduce((count, n) => count * n, width ?? 0);
+    if (end < start || 8 + length + end > size) {
+      refuse(`${name}: its bytes must lie within the file's ${size}, received ${start}..${end}`);
+    }
+    if (width !== undefined && end - start !== expected) {
+      refuse(
+        `${name}: shape [${shape}] of ${dtype} takes ${expected} bytes, received ${end - start}`,
+      );
+    }
+    tensors.set(name, { dtype, shape, offset: 8 + length + start, bytes: end - start });
+  }
+  return tensors;
+}

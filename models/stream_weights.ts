@@ -1,0 +1,146 @@
+import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
+import type { WeightBuffer } from "./weight_plan.ts";
+
+/** Part of a weight buffer; `bytes` is reused for the next chunk. */
+export interface WeightChunk {
+  readonly buffer: string;
+  readonly offset: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+export type WeightDtype = "f16" | "bf16";
+
+const CHUNK = 16 * 2 ** 20;
+/** Not weights: buffers that old checkpoints carry along. */
+const IGNORED = /\.rotary_emb\.inv_freq$/;
+
+/** Bytes of a weight buffer on the GPU. */
+export function bufferBytes({ kind, parts }: WeightBuffer): number {
+  const elements = parts.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  return elements * (kind === "matrix" ? 2 : 4);
+}
+
+/**
+ * Checks the checkpoint against the plan: every tensor there, of the right shape, none left over.
+ * @returns the element type of all matrices on the GPU (f32 checkpoints become f16).
+ * @throws {TypeError} naming the tensor, what was expected and what was found.
+ */
+export function checkWeights(
+  checkpoint: Checkpoint,
+  plan: readonly WeightBuffer[],
+  tiedEmbeddings: boolean,
+): WeightDtype {
+  const known = new Set<string>();
+  let matrices: string | null = null;
+  for (const { kind, parts } of plan) {
+    for (const { tensor: name, shape } of parts) {
+      known.add(name);
+      const tensor = checkpoint.find(name);
+      if (!tensor) {
+        throw new TypeError(`Cannot load model: its files have no tensor ${name}`);
+      }
+      if (tensor.shape.join() !== shape.join()) {
+        throw new TypeError(
+          `Cannot load model: ${tensor.file}: ${name} must have shape [${shape}], ` +
+            `received [${tensor.shape}]`,
+        );
+      }
+      if (!["F16", "BF16", "F32"].includes(tensor.dtype)) {
+        throw new TypeError(
+          `Cannot load model: ${tensor.file}: ${name} must be F16, BF16 or F32, received ${tensor.dtype}`,
+        );
+      }
+      if (kind === "vector") continue;
+      matrices ??= tensor.dtype;
+      if (tensor.dtype !== matrices) {
+        throw new TypeError(
+          `Cannot load model: ${tensor.file}: all matrices must share one dtype, ${matrices}; ` +
+            `received ${tensor.dtype} for ${name}`,
+        );
+      }
+    }
+  }
+  // A tied model may store its head all the same; it is the embedding.
+  if (tiedEmbeddings) known.add("lm_head.weight");
+  const left = checkpoint.names.find((name) => !known.has(name) && !IGNORED.test(name));
+  if (left !== undefined) {
+    throw new TypeError(
+      `Cannot load model: ${
+        checkpoint.find(left)?.file
+      }: a tensor that this architecture does not use, ` +
+        `received ${left}`,
+    );
+  }
+  return matrices === "BF16" ? "bf16" : "f16";
+}
+
+/** All weights in chunks of at most 16 MiB; host memory never holds more than two of them. */
+export function* streamWeights(
+  checkpoint: Checkpoint,
+  plan: readonly WeightBuffer[],
+): Generator<WeightChunk> {
+  const input = new Uint8Array(CHUNK);
+  const output = new Uint8Array(CHUNK);
+  for (const { name: buffer, kind, parts } of plan) {
+    let offset = 0;
+    for (const part of parts) {
+      const tensor = checkpoint.find(part.tensor);
+      if (!tensor) {
+        throw new TypeError(`Cannot load model: its files have no tensor ${part.tensor}`);
+      }
+      const convert = converter(kind, tensor);
+      // Half a chunk at a time, so that widened elements fit a whole one.
+      for (let at = 0; at < tensor.bytes; at += CHUNK / 2) {
+        const read = input.subarray(0, Math.min(CHUNK / 2, tensor.bytes - at));
+        tensor.read(at, read);
+        const bytes = convert(read, output);
+        yield { buffer, offset, bytes };
+        offset += bytes.length;
+      }
+    }
+  }
+}
+
+type Convert = (
+  input: Uint8Array<ArrayBuffer>,
+  output: Uint8Array<ArrayBuffer>,
+) => Uint8Array<ArrayBuffer>;
+
+function converter(kind: WeightBuffer["kind"], tensor: CheckpointTensor): Convert {
+  if (kind === "matrix") return tensor.dtype === "F32" ? narrow(tensor) : (input) => input;
+  switch (tensor.dtype) {
+    case "F32":
+      return (input) => input;
+    case "F16":
+      return (input, output) => {
+        const halves = new Float16Array(input.buffer, 0, input.length / 2);
+        new Float32Array(output.buffer, 0, halves.length).set(halves);
+        return output.subarray(0, input.length * 2);
+      };
+    default:
+      return (input, output) => {
+        const halves = new Uint16Array(input.buffer, 0, input.length / 2);
+        const words = new Uint32Array(output.buffer, 0, halves.length);
+        for (let i = 0; i < halves.length; i++) words[i] = ((halves[i] ?? 0) << 16) >>> 0;
+        return output.subarray(0, input.length * 2);
+      };
+  }
+}
+
+/** f32 to f16, refusing what f16 cannot hold. */
+function narrow(tensor: CheckpointTensor): Convert {
+  return (input, output) => {
+    const floats = new Float32Array(input.buffer, 0, input.length / 4);
+    const halves = new Float16Array(output.buffer, 0, floats.length);
+    halves.set(floats);
+    for (let i = 0; i < halves.length; i++) {
+      if (Number.isFinite(halves[i])) continue;
+      throw new TypeError(
+        `Cannot load model: ${tensor.file}: ${tensor.name} does not fit into f16, received ${
+          floats[i]
+        }`,
+      );
+    }
+    return output.subarray(0, input.length / 2);
+  };
+}

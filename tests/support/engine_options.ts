@@ -1,0 +1,21 @@
+import type { EngineOptions } from "../../actors/engine_options.ts";
+
+/** Options for an executor or engine on a tiny model; `gpu` follows the suite's CHORUS_GPU. */
+export function testOptions(
+  modelDirectory: string,
+  more: Partial<EngineOptions> = {},
+): EngineOptions {
+  return {
+    socket: "",
+    epoch: 1,
+    modelDirectory,
+    gpu: (Deno.env.get("CHORUS_GPU") ?? "builtin") as "builtin" | "dawn",
+    maxModelLen: 256,
+    poolBytes: 32 * 2 ** 20,
+    headPoolBytes: null,
+    maxBatchTokens: 128,
+    maxRunning: 32,
+    maxRoutes: 2,
+    ...more,
+  };
+}
