@@ -1,0 +1,71 @@
+import type { Context } from "hono";
+import type { Prompt } from "../actors/request_router/protocol.ts";
+import type { EdgeDeps, EdgeEnv } from "./edge.ts";
+import { deliver, type Wording } from "./generation.ts";
+import { findModel } from "./models.ts";
+import { Problem } from "./problem.ts";
+import { type CommonParams, MAX_CHOICES, requestsOf } from "./request_params.ts";
+import { SequenceGroup } from "./sequence_group.ts";
+
+/** What an endpoint made of its request. */
+export interface Asked {
+  /** Of the answer's id. */
+  readonly prefix: string;
+  readonly prompts: readonly Prompt[];
+  /** null: up to the model's length. */
+  readonly maxTokens: number | null;
+  /** null: no log probabilities. */
+  readonly topLogprobs: number | null;
+  readonly echo: boolean;
+  readonly wording: (frame: Frame) => Wording;
+}
+
+/** What every chunk and answer repeats. */
+export interface Frame {
+  readonly id: string;
+  /** Seconds since 1970. */
+  readonly created: number;
+  readonly model: string;
+  /** Chunks then carry `usage: null`, all but the last. */
+  readonly includeUsage: boolean;
+}
+
+/** From a checked request to its answer, for both generation endpoints. @throws {Problem} */
+export async function answer(
+  c: Context<EdgeEnv>,
+  deps: EdgeDeps,
+  params: CommonParams,
+  asked: Asked,
+): Promise<Response> {
+  const stream = params.stream ?? false;
+  const n = params.n ?? 1;
+  if (params.stream_options && !stream) {
+    const why = "Invalid 'stream_options': needs stream to be true.";
+    throw new Problem("invalid_parameter", why, "stream_options");
+  }
+  if (asked.prompts.length * n > MAX_CHOICES) {
+    const why = `Invalid 'n': expected at most ${MAX_CHOICES} choices over all prompts, ` +
+      `received ${asked.prompts.length * n}.`;
+    throw new Problem("invalid_parameter", why, "n");
+  }
+  const model = findModel(deps, params.model);
+  const frame = {
+    id: `${asked.prefix}-${crypto.randomUUID().replaceAll("-", "")}`,
+    created: Math.floor(Date.now() / 1000),
+    model: params.model,
+    includeUsage: params.stream_options?.include_usage ?? false,
+  };
+  const adapters = model.kind === "adapter" ? model.routes : [];
+  const group = await SequenceGroup.open(
+    deps.router,
+    requestsOf(params, { ...asked, id: frame.id, adapters }),
+    { signal: c.get("gone"), timer: () => deps.metrics.sequence() },
+  );
+  const { prompts } = asked;
+  return deliver(group, asked.wording(frame), {
+    stream,
+    includeUsage: frame.includeUsage,
+    prompts,
+    n,
+  });
+}

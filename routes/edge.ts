@@ -1,0 +1,25 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Metrics } from "./metrics_registry.ts";
+import type { ModelCatalogue } from "./model_catalogue.ts";
+import type { RequestRouterHandle } from "./router_handle.ts";
+
+/** What the HTTP edge is given. */
+export interface EdgeDeps {
+  readonly router: RequestRouterHandle;
+  readonly models: ModelCatalogue;
+  /** `reason` says why not, for /health. */
+  readonly status: () => { readonly ready: boolean; readonly reason: string };
+  readonly metrics: Metrics;
+  /** Bearer keys, any of which opens /v1; none: /v1 is open. */
+  readonly apiKeys: readonly string[];
+  readonly maxBodyBytes: number;
+}
+
+export interface EdgeEnv {
+  Variables: {
+    /** Aborts when the client goes away. */
+    gone: AbortSignal;
+  };
+}
+
+export type EdgeApp = OpenAPIHono<EdgeEnv>;

@@ -1,0 +1,147 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { EngineLoad, StreamEvent } from "../actors/request_router/protocol.ts";
+
+const TTFT_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120];
+const INTER_TOKEN_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5];
+
+/** Follows one sequence's events as its reader takes them. */
+export interface SequenceTimer {
+  see(event: StreamEvent): void;
+}
+
+/** Everything that /metrics tells; nothing is labelled by adapter, for there may be thousands. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #requests = this.#counter(
+    "chorus_http_requests_total",
+    "HTTP requests answered, by route and status.",
+    ["route", "method", "status"],
+  );
+  readonly #ended = this.#counter(
+    "chorus_sequences_ended_total",
+    "Sequences by how they ended: stop, length, failed or cancelled.",
+    ["reason"],
+  );
+  readonly #promptTokens = this.#counter(
+    "chorus_prompt_tokens_total",
+    "Prompt tokens of finished sequences.",
+  );
+  readonly #completionTokens = this.#counter(
+    "chorus_completion_tokens_total",
+    "Tokens handed to clients.",
+  );
+  readonly #preemptions = this.#counter(
+    "chorus_preemptions_total",
+    "Sequences whose pages were taken, to be computed again later.",
+  );
+  readonly #steps = this.#counter("chorus_steps_total", "Steps of the engine.");
+  readonly #timeToFirstToken = new Histogram({
+    name: "chorus_time_to_first_token_seconds",
+    help: "From admission to the first token that the response took.",
+    buckets: TTFT_SECONDS,
+    registers: [this.#registry],
+  });
+  readonly #interToken = new Histogram({
+    name: "chorus_inter_token_seconds",
+    help: "Between one token and the next, as the response took them.",
+    buckets: INTER_TOKEN_SECONDS,
+    registers: [this.#registry],
+  });
+  readonly #open = this.#gauge(
+    "chorus_sequences_open",
+    "Sequences admitted for clients and not yet ended.",
+  );
+  readonly #load = {
+    running: this.#gauge("chorus_sequences_running", "Sequences in the engine's batch."),
+    waiting: this.#gauge("chorus_sequences_waiting", "Sequences that wait for room in the batch."),
+    pages: this.#gauge("chorus_pages", "Pages of the unified pool."),
+    freePages: this.#gauge("chorus_pages_free", "Pages that nothing uses."),
+    kvPages: this.#gauge("chorus_pages_kv", "Pages that hold keys and values."),
+    adapterPages: this.#gauge("chorus_pages_adapter", "Pages that hold adapters."),
+    residentAdapters: this.#gauge("chorus_adapters_resident", "Adapters in GPU memory."),
+    pageUse: this.#gauge("chorus_page_use_ratio", "Share of the pages in use, 0 to 1."),
+  };
+  #last: Pick<EngineLoad, "preemptions" | "steps"> = { preemptions: 0, steps: 0 };
+
+  /** `ready` is asked at each scrape. */
+  constructor(ready: () => boolean) {
+    this.#gauge("chorus_ready", "1 when requests are taken.", (gauge) => gauge.set(+ready()));
+    this.#gauge("process_resident_memory_bytes", "Memory of the front process.", (gauge) => {
+      gauge.set(Deno.memoryUsage().rss);
+    });
+    this.#gauge("process_start_time_seconds", "Start of the front process, seconds since 1970.")
+      .set(performance.timeOrigin / 1000);
+  }
+
+  request(route: string, method: string, status: number): void {
+    this.#requests.inc({ route, method, status });
+  }
+
+  /** The engine's latest report; its counters begin again at zero after a restart. */
+  load(load: EngineLoad): void {
+    for (const name of ["running", "waiting", "pages", "freePages"] as const) {
+      this.#load[name].set(load[name]);
+    }
+    this.#load.kvPages.set(load.kvPages);
+    this.#load.adapterPages.set(load.adapterPages);
+    this.#load.residentAdapters.set(load.residentAdapters.length);
+    this.#load.pageUse.set(load.pages === 0 ? 0 : 1 - load.freePages / load.pages);
+    const grown = (now: number, before: number) => now >= before ? now - before : now;
+    this.#preemptions.inc(grown(load.preemptions, this.#last.preemptions));
+    this.#steps.inc(grown(load.steps, this.#last.steps));
+    this.#last = load;
+  }
+
+  /** Starts the clock of a sequence that was admitted. */
+  sequence(): SequenceTimer {
+    let last = performance.now();
+    let first = true;
+    this.#open.inc();
+    return {
+      see: (event) => {
+        if (event.kind === "tokens" && event.tokens.length > 0) {
+          const now = performance.now();
+          const seconds = (now - last) / 1000;
+          last = now;
+          // Tokens that arrive together share the time since the last ones.
+          const share = seconds / event.tokens.length;
+          if (first) this.#timeToFirstToken.observe(seconds);
+          else for (const _ of event.tokens) this.#interToken.observe(share);
+          first = false;
+          this.#completionTokens.inc(event.tokens.length);
+        }
+        if (event.kind === "finished") this.#promptTokens.inc(event.usage.promptTokens);
+        if (isEnd(event)) {
+          this.#open.dec();
+          this.#ended.inc({ reason: event.kind === "finished" ? event.reason : event.kind });
+        }
+      },
+    };
+  }
+
+  /** Prometheus' text format and its content type. */
+  async render(): Promise<{ readonly text: string; readonly contentType: string }> {
+    return { text: await this.#registry.metrics(), contentType: this.#registry.contentType };
+  }
+
+  #counter(name: string, help: string, labelNames: string[] = []): Counter {
+    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+  }
+
+  #gauge(name: string, help: string, collect?: (gauge: Gauge) => void): Gauge {
+    const registers = [this.#registry];
+    return new Gauge({
+      name,
+      help,
+      registers,
+      ...(collect && {
+        collect() {
+          collect(this);
+        },
+      }),
+    });
+  }
+}
+
+const isEnd = (event: StreamEvent) =>
+  event.kind === "finished" || event.kind === "failed" || event.kind === "cancelled";
