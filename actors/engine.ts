@@ -89,6 +89,7 @@ async function run(options: EngineOptions): Promise<void> {
           maxLogitRows: ready.maxLogitRows,
         },
         epoch,
+        mailbox: former,
         memory,
         executor: executor.sender,
         outbox,

@@ -1,0 +1,171 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { adapterId, requestId } from "../../memory/ids.ts";
+import { type MemoryWant, UnifiedMemory } from "../../memory/unified_memory.ts";
+
+const want = (
+  name: string,
+  tokens: number,
+  adapters: readonly string[] = [],
+  spareTokens = 0,
+): MemoryWant => ({
+  request: requestId(name),
+  tokens,
+  adapters: adapters.map(adapterId),
+  spareTokens,
+});
+
+/** 8 layer pages of one block each, 2 head pages; adapters of 3, 4 and (in the head pool) 2 pages. */
+function memory(): UnifiedMemory {
+  const shape = { layerPages: 8, headPages: 2, pagesPerBlock: 1, blockTokens: 16 };
+  const memory = new UnifiedMemory(shape);
+  memory.addAdapter(adapterId("three"), { layerPages: 3, headPages: 0 });
+  memory.addAdapter(adapterId("four"), { layerPages: 4, headPages: 0 });
+  memory.addAdapter(adapterId("head"), { layerPages: 0, headPages: 2 });
+  return memory;
+}
+
+const kinds = (memory: UnifiedMemory, tick: number, ...wants: MemoryWant[]) => {
+  const { grants } = memory.plan(wants, tick);
+  memory.checkIntegrity();
+  return grants.map((grant) => grant.kind);
+};
+
+Deno.test("plan() grants pages and places the adapters, and names the uploads", () => {
+  const { grants, uploads } = memory().plan([want("a", 20, ["three", "head"])], 1);
+  const [grant] = grants;
+  assert(grant?.kind === "granted");
+  assertEquals(grant.newPages.length, 2);
+  assertEquals(uploads, grant.adapters);
+  assertEquals(uploads.map((u) => [u.layerPages.length, u.headPages.length]), [[3, 0], [0, 2]]);
+  const pages = [...grant.newPages, ...uploads.flatMap((upload) => upload.layerPages)];
+  assertEquals(new Set(pages).size, 5);
+});
+
+Deno.test("plan() uploads an adapter once for all requests that use it", () => {
+  const m = memory();
+  const { uploads } = m.plan([want("a", 1, ["three"]), want("b", 1, ["three", "three"])], 1);
+  assertEquals(uploads.length, 1);
+  assertEquals(m.plan([want("c", 1, ["three"])], 2).uploads, []);
+});
+
+Deno.test("plan() serves an earlier want before a later one", () => {
+  assertEquals(kinds(memory(), 1, want("a", 80), want("b", 64), want("c", 48)), [
+    "granted",
+    "exhausted",
+    "granted",
+  ]);
+});
+
+Deno.test("a want that is not granted takes nothing, neither pages nor pins", () => {
+  const m = memory();
+  m.plan([want("a", 16, ["three"])], 1);
+  m.release(requestId("a"), 1);
+  // "three" is resident and idle: this want would use it, but cannot have the rest.
+  const [grant] = m.plan([want("x", 16), want("b", 80, ["three"])], 2).grants.slice(1);
+  assertEquals(grant, {
+    kind: "exhausted",
+    request: requestId("b"),
+    neededPages: 5,
+    freePages: 4,
+  });
+  assertEquals(m.usage.kvPages, 1);
+  assertEquals(kinds(m, 3, want("c", 112)), ["granted"]); // evicts "three", so it is not pinned
+});
+
+Deno.test("KV takes the pages of idle adapters, and adapters come back when they are wanted again", () => {
+  const m = memory();
+  m.plan([want("a", 16, ["four"])], 1);
+  m.release(requestId("a"), 1);
+  assertEquals(m.usage, {
+    pages: 8,
+    freePages: 4,
+    kvPages: 0,
+    adapterPages: 4,
+    residentAdapters: [adapterId("four")],
+  });
+  assertEquals(kinds(m, 2, want("b", 100)), ["granted"]);
+  assertEquals(m.usage.residentAdapters, []);
+  m.release(requestId("b"), 2);
+  assertEquals(m.plan([want("a", 16, ["four"])], 3).uploads.length, 1);
+});
+
+Deno.test("an adapter in use is never evicted, however short pages are", () => {
+  const m = memory();
+  m.plan([want("a", 16, ["four"])], 1);
+  assertEquals(kinds(m, 2, want("b", 64)), ["exhausted"]);
+  assertEquals(m.usage.residentAdapters, [adapterId("four")]);
+});
+
+Deno.test("what a later want of the plan uses is evicted last", () => {
+  const m = memory();
+  m.plan([want("a", 16, ["four"])], 1);
+  m.plan([want("b", 1, ["three"])], 5);
+  m.release(requestId("a"), 6);
+  m.release(requestId("b"), 6);
+  const { uploads } = m.plan([want("c", 48), want("d", 1, ["four"])], 60);
+  assertEquals(uploads, []);
+  assertEquals(m.usage.residentAdapters, [adapterId("four")]);
+});
+
+Deno.test("a newcomer is granted only where the spare tokens still find room beside it", () => {
+  const m = memory();
+  assertEquals(kinds(m, 1, want("a", 64)), ["granted"]);
+  assertEquals(kinds(m, 2, want("b", 48, [], 32)), ["exhausted"]);
+  assertEquals(kinds(m, 3, want("b", 48, [], 16)), ["granted"]);
+});
+
+Deno.test("a want that even empty pools could not hold is refused, with the numbers", () => {
+  const m = memory();
+  const { grants } = m.plan([want("a", 90, ["three"]), want("b", 1, ["unknown"])], 1);
+  const errors = grants.map((grant) => grant.kind === "refused" ? grant.error : "");
+  assertEquals(errors, [
+    "Cannot hold 90 tokens and the adapters they use: the pool has 8 pages in all, received a need of 9",
+    "Cannot use adapter: it is not loaded, received unknown",
+  ]);
+});
+
+Deno.test("addAdapter() refuses an adapter that fits neither pool", () => {
+  const error = memory().addAdapter(adapterId("wide"), { layerPages: 1, headPages: 3 });
+  assertEquals(
+    error,
+    "Cannot hold adapter wide: the head pool has 2 pages in all, received a need of 3",
+  );
+});
+
+Deno.test("any order of plans and releases keeps every page in one place and comes back to empty", () => {
+  const size = fc.record({ layerPages: fc.nat({ max: 6 }), headPages: fc.nat({ max: 3 }) });
+  const wants = fc.array(
+    fc.record({
+      request: fc.nat({ max: 7 }).map((i) => requestId(`r${i}`)),
+      tokens: fc.integer({ min: 1, max: 90 }),
+      adapters: fc.array(fc.nat({ max: 5 }).map((i) => adapterId(`a${i}`)), { maxLength: 3 }),
+      spareTokens: fc.constantFrom(0, 0, 40),
+    }),
+    { maxLength: 5 },
+  );
+  const round = fc.record({ wants, released: fc.nat({ max: 7 }) });
+  fc.assert(
+    fc.property(
+      fc.array(size, { minLength: 6, maxLength: 6 }),
+      fc.array(round),
+      (sizes, rounds) => {
+        const shape = { layerPages: 24, headPages: 5, pagesPerBlock: 2, blockTokens: 16 };
+        const m = new UnifiedMemory(shape);
+        sizes.forEach((size, i) => m.addAdapter(adapterId(`a${i}`), size));
+        rounds.forEach(({ wants, released }, tick) => {
+          const before = m.usage;
+          const { grants } = m.plan(wants, tick);
+          m.checkIntegrity();
+          if (grants.every((grant) => grant.kind !== "granted")) assertEquals(m.usage, before);
+          m.release(requestId(`r${released}`), tick);
+          m.checkIntegrity();
+        });
+        for (let i = 0; i < 8; i++) m.release(requestId(`r${i}`), 99);
+        assertEquals(m.usage.kvPages, 0);
+        // Nothing is pinned any more: the whole pool can be had.
+        assertEquals(kinds(m, 100, want("all", 12 * 16)), ["granted"]);
+      },
+    ),
+  );
+});
