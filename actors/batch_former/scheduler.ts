@@ -176,6 +176,7 @@ export class Scheduler {
     this.#releasesInUsage = releases;
     const queued = asked.filter((state) => state.phase === "queued");
     const blocked = new Set(queued.filter((state) => state.blocked));
+    const able: SequenceState[] = [];
     const starved: Starved<SequenceState>[] = [];
     asked.forEach((state, index) => {
       const grant = grants[index];
@@ -185,12 +186,12 @@ export class Scheduler {
       state.holds--;
       this.#take(state, grant);
       this.#roster.settle(state);
-      const runs = state.slot !== null && state.phase !== "leaving";
-      if (grant.kind === "exhausted" && runs) starved.push({ state, grant });
+      if (state.slot === null || state.phase === "leaving") return;
+      if (grant.kind === "granted") able.push(state);
+      if (grant.kind === "exhausted") starved.push({ state, grant });
     });
     this.#countPassing(queued);
-    const hungry = new Set(starved.map(({ state }) => state));
-    this.#formStep(asked.filter((state) => state.slot !== null && !hungry.has(state)));
+    this.#formStep(able);
     if (starved.length > 0) this.#feed(starved);
     // An answer that is news makes room to ask for others; and with nothing under way no event will
     // come, so the next plan must take from those who hold.
@@ -215,7 +216,8 @@ export class Scheduler {
         state.blocked = state.phase === "queued";
         break;
       case "refused":
-        this.#roster.fail(state, grant.error);
+        // A token in flight may yet end it in good order.
+        if (state.holds === 0) this.#roster.fail(state, grant.error);
         break;
       default:
         grant satisfies never;
@@ -240,7 +242,6 @@ export class Scheduler {
   }
 
   #feed(starved: readonly Starved<SequenceState>[]): void {
-    this.#changed = true;
     if (this.#usageIsOld) return; // Pages came back while the plan was open: ask again first.
     for (const victim of chooseVictims(this.#roster.running, starved)) this.#roster.preempt(victim);
   }

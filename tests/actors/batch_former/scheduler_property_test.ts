@@ -103,7 +103,8 @@ function live(shape: EngineShape, seed: number, totals: Totals): void {
   }
   for (const sequence of toSubmit) engine.submit(sequence);
   for (const { id } of sequences) engine.extendCredit(id, 1000);
-  engine.settle(random);
+  // In strict order, actors that kept each other busy for nothing would never let the executor work.
+  engine.settle(seed % 2 === 0 ? random : () => 0);
 
   for (const sequence of sequences) {
     const seen = engine.seen.get(sequence.id);
@@ -143,5 +144,4 @@ Deno.test("any mix of arrivals, cancels, credit, adapters and pressure yields wh
     totals.failed > 50 && totals.preemptions > 100 && totals.uploads > 500,
     `${JSON.stringify(totals)}`,
   );
-  console.log(totals);
 });

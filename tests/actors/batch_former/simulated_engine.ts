@@ -17,6 +17,8 @@ export interface EngineShape extends SchedulerLimits {
   readonly pagesPerBlock: number;
   /** Pages of each adapter's image; null: its files do not load. */
   readonly adapters: Readonly<Record<string, { layers: number; head: number } | null>>;
+  /** Messages are cloned on their way, as between threads. */
+  readonly clone?: boolean;
 }
 
 interface Mail {
@@ -25,6 +27,8 @@ interface Mail {
   readonly executor: Executor.Command[];
   readonly loader: Loader.Command[];
 }
+
+const MAILBOXES = ["former", "memory", "executor", "loader"] as const;
 
 /** What a client saw of a request. */
 export interface Seen {
@@ -39,6 +43,8 @@ export class SimulatedEngine {
   readonly seen = new Map<RequestId, Seen>();
   readonly steps: Extract<Executor.Command, { kind: "step" }>[] = [];
   readonly uploads: string[] = [];
+  /** Requests in the order in which they ended. */
+  readonly ended: RequestId[] = [];
   readonly #shape: EngineShape;
   readonly #memory: MemoryManager;
   readonly #executor: SimulatedExecutor;
@@ -75,8 +81,7 @@ export class SimulatedEngine {
 
   /** Delivers one message of a mailbox that `random` picks; false where all are empty. */
   deliver(random: () => number): boolean {
-    const names = Object.keys(this.#mail) as (keyof Mail)[];
-    const full = names.filter((name) => this.#mail[name].length > 0);
+    const full = MAILBOXES.filter((name) => this.#mail[name].length > 0);
     const name = full[Math.floor(random() * full.length)];
     if (!name) return false;
     this.#deliverTo(name);
@@ -95,14 +100,14 @@ export class SimulatedEngine {
   #deliverTo(name: keyof Mail): void {
     switch (name) {
       case "former": {
-        const message = this.#mail.former.shift() as Command;
+        const message = this.#take("former");
         if (message.kind === "stepped") this.#inFlight.delete(message.step);
         this.scheduler.handle(message);
         if (this.#mail.former.length === 0) this.scheduler.plan();
         return this.#takeEffects();
       }
       case "memory": {
-        const effects = this.#memory.handle(this.#mail.memory.shift() as Memory.Command);
+        const effects = this.#memory.handle(this.#take("memory"));
         for (const message of effects.executor) {
           if (message.kind === "upload") this.uploads.push(message.adapter);
         }
@@ -112,13 +117,19 @@ export class SimulatedEngine {
         return;
       }
       case "executor": {
-        const stepped = this.#executor.apply(this.#mail.executor.shift() as Executor.Command);
+        const stepped = this.#executor.apply(this.#take("executor"));
         if (stepped) this.#mail.former.push(stepped);
         return;
       }
       case "loader":
-        return void this.#mail.memory.push(this.#load(this.#mail.loader.shift() as Loader.Command));
+        return void this.#mail.memory.push(this.#load(this.#take("loader")));
     }
+  }
+
+  #take<Name extends keyof Mail>(name: Name): Mail[Name][number] {
+    const message = this.#mail[name].shift();
+    if (!message) throw new Error(`Cannot deliver: mailbox is empty, received ${name}`);
+    return this.#shape.clone ? structuredClone(message) : message;
   }
 
   #takeEffects(): void {
@@ -157,7 +168,10 @@ export class SimulatedEngine {
     assert(seen && seen.ends.length === 0, `${request} says nothing after its end`);
     seen.tokens.push(...tokens.map(({ token }) => token));
     seen.promptLogprobs.push(...promptLogprobs);
-    if (end) seen.ends.push(end);
+    if (end) {
+      seen.ends.push(end);
+      this.ended.push(request);
+    }
     assert(
       seen.tokens.length <= (this.#credit.get(request) ?? 0),
       `${request} keeps to its credit`,

@@ -1,0 +1,299 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Scheduler } from "../../../actors/batch_former/scheduler.ts";
+import { requestId, stepId } from "../../../memory/ids.ts";
+import { runAlone } from "../../support/simulated_executor.ts";
+import { sequenceOf, using } from "./sequences.ts";
+import { type EngineShape, SimulatedEngine } from "./simulated_engine.ts";
+
+const shape: EngineShape = {
+  maxRunning: 4,
+  maxBatchTokens: 32,
+  maxLogitRows: 16,
+  layerPages: 40,
+  headPages: 4,
+  pagesPerBlock: 1,
+  adapters: { small: { layers: 2, head: 0 }, large: { layers: 30, head: 1 }, broken: null },
+};
+const engineOf = (more: Partial<EngineShape> = {}) => new SimulatedEngine({ ...shape, ...more });
+
+/** The tokens of each row of each step; null for a token that stays on the GPU. */
+const rows = (engine: SimulatedEngine) =>
+  engine.steps.map((step) => step.rows.map((row) => row.tokens?.length ?? null));
+
+function assertFinished(engine: SimulatedEngine, ...sequences: ReturnType<typeof sequenceOf>[]) {
+  for (const sequence of sequences) {
+    const { tokens, ends, promptLogprobs } = engine.seen.get(sequence.id) ?? {};
+    const alone = runAlone(sequence);
+    assertEquals({ tokens, promptLogprobs, end: ends?.[0] }, alone);
+  }
+}
+
+Deno.test("a prompt longer than the step's budget is computed in chunks, then tokens stay on the GPU", () => {
+  const engine = engineOf();
+  const a = sequenceOf("a", 70, { maxTokens: 4 });
+  engine.submit(a);
+  engine.settle();
+  assertEquals(rows(engine), [[32], [32], [6], [null], [null], [null]]);
+  assertFinished(engine, a);
+});
+
+Deno.test("decoding sequences have their tokens in every step while a long prompt is computed beside them", () => {
+  const engine = engineOf();
+  const [a, b] = [sequenceOf("a", 4, { maxTokens: 12 }), sequenceOf("b", 100)];
+  engine.submit(a);
+  while (engine.steps.length < 3) engine.deliver(() => 0);
+  engine.submit(b);
+  engine.settle();
+  const mixed = engine.steps.filter((step) => step.rows.length === 2);
+  assert(mixed.length >= 4);
+  assertEquals(mixed[0]?.rows.map((row) => row.tokens?.length ?? null), [null, 31]);
+  assertFinished(engine, a, b);
+});
+
+Deno.test("a step is planned while the one before it runs", () => {
+  const engine = engineOf();
+  engine.submit(sequenceOf("a", 4, { maxTokens: 8 }));
+  // Mailboxes are served in order, the executor's last but one: its queue shows how far planning is ahead.
+  engine.settle(() => 0);
+  assertEquals(engine.steps.slice(1).map((step) => step.rows[0]?.tokens), Array(7).fill(null));
+});
+
+Deno.test("the token that a stop token makes superfluous is dropped", () => {
+  const plain = sequenceOf("a", 5, { maxTokens: 12 });
+  const stop = runAlone(plain).tokens[6] ?? -1;
+  const a = sequenceOf("a", 5, { maxTokens: 12, stopTokenIds: [stop] });
+  const engine = engineOf();
+  engine.submit(a);
+  engine.settle();
+  const { tokens = [], ends } = engine.seen.get(a.id) ?? {};
+  assertEquals(tokens.at(-1), stop);
+  assertEquals(ends, [{ kind: "finished", reason: "stop" }]);
+  assert(engine.steps.length > tokens.length, "a step was planned ahead");
+});
+
+Deno.test("no token is planned beyond maxTokens", () => {
+  const engine = engineOf();
+  engine.submit(sequenceOf("a", 5, { maxTokens: 3 }));
+  engine.settle();
+  assertEquals(engine.steps.length, 3);
+});
+
+Deno.test("a sequence without credit keeps its pages and goes on where it was", () => {
+  const engine = engineOf();
+  const a = sequenceOf("a", 5, { maxTokens: 9, credit: 4 });
+  engine.submit(a);
+  engine.settle();
+  assertEquals(engine.seen.get(a.id)?.tokens.length, 4);
+  assertEquals(engine.scheduler.load.running, 1);
+  engine.extendCredit(a.id, 100);
+  engine.settle();
+  assertFinished(engine, a);
+  assertEquals(engine.scheduler.load.preemptions, 0);
+});
+
+Deno.test("a sequence without credit makes way for one that needs its pages, and comes back", () => {
+  const engine = engineOf({ layerPages: 4 });
+  const a = sequenceOf("a", 30, { maxTokens: 9, credit: 4 });
+  const b = sequenceOf("b", 40, { maxTokens: 9 });
+  engine.submit(a);
+  engine.settle();
+  engine.submit(b);
+  engine.settle();
+  assertFinished(engine, b);
+  assertEquals(engine.scheduler.load.preemptions, 1);
+  engine.extendCredit(a.id, 100);
+  engine.settle();
+  assertFinished(engine, a);
+});
+
+Deno.test("sequences without credit make way where they hold every slot", () => {
+  const engine = engineOf({ maxRunning: 2 });
+  const slow = ["a", "b"].map((id) => sequenceOf(id, 5, { credit: 2 }));
+  for (const sequence of slow) engine.submit(sequence);
+  engine.settle();
+  const c = sequenceOf("c", 5);
+  engine.submit(c);
+  engine.settle();
+  assertFinished(engine, c);
+  for (const { id } of slow) engine.extendCredit(id, 100);
+  engine.settle();
+  assertFinished(engine, ...slow);
+});
+
+Deno.test("a sequence without credit makes way in the end where others keep the engine busy", () => {
+  const engine = engineOf({ maxRunning: 2, layerPages: 60 });
+  const slow = sequenceOf("slow", 5, { credit: 2 });
+  engine.submit(slow);
+  engine.settle();
+  const [busy, waits] = [sequenceOf("busy", 5, { maxTokens: 300 }), sequenceOf("waits", 5)];
+  engine.submit(busy);
+  engine.submit(waits);
+  while (engine.seen.get(waits.id)?.ends.length === 0) engine.deliver(() => 0);
+  assertEquals(engine.seen.get(busy.id)?.ends, []);
+  engine.extendCredit(slow.id, 100);
+  engine.settle();
+  assertFinished(engine, slow, busy, waits);
+});
+
+Deno.test("a request that waits for its adapter holds nobody up, and base rows never wait", () => {
+  const engine = engineOf();
+  const a = sequenceOf("a", 5, using("small"));
+  const b = sequenceOf("b", 5);
+  engine.register("small");
+  engine.submit(a);
+  engine.submit(b);
+  // The loader's mailbox is the last: with 0 it is served only when nothing else is to do.
+  engine.settle(() => 0);
+  assert(engine.seen.get(b.id)?.ends.length === 1);
+  assertFinished(engine, a, b);
+});
+
+Deno.test("a request that does not fit lets smaller ones pass, but not for ever", () => {
+  const engine = engineOf({ layerPages: 8 });
+  const first = sequenceOf("first", 60, { maxTokens: 60 });
+  const big = sequenceOf("big", 90, { maxTokens: 4 });
+  engine.submit(first);
+  while (engine.steps.length < 3) engine.deliver(() => 0);
+  engine.submit(big);
+  const small = Array.from({ length: 80 }, (_, i) => sequenceOf(`s${i}`, 3, { maxTokens: 2 }));
+  for (const sequence of small) engine.submit(sequence);
+  engine.settle();
+  const order = [...engine.ended];
+  assert(
+    order.indexOf(small[0]?.id ?? big.id) < order.indexOf(big.id),
+    "the first small one passes",
+  );
+  assert(order.indexOf(big.id) < order.indexOf(small[79]?.id ?? big.id), "the last one does not");
+  assertFinished(engine, first, big, ...small);
+});
+
+Deno.test("a request whose adapter does not load or is unknown fails, and says why", () => {
+  const engine = engineOf();
+  const [a, b] = [sequenceOf("a", 5, using("broken")), sequenceOf("b", 5, using("nobody"))];
+  engine.register("broken");
+  engine.submit(a);
+  engine.submit(b);
+  engine.settle();
+  assertEquals([a, b].map(({ id }) => engine.seen.get(id)?.ends), [
+    [{ kind: "failed", error: "Cannot load adapter broken" }],
+    [{ kind: "failed", error: "Cannot use adapter: it is not registered, received nobody" }],
+  ]);
+});
+
+Deno.test("when KV runs out the cheapest sequence is computed again later, with the same tokens", () => {
+  const engine = engineOf({ layerPages: 6 });
+  const [a, b] = [sequenceOf("a", 30, { maxTokens: 40 }), sequenceOf("b", 20, { maxTokens: 40 })];
+  engine.submit(a);
+  engine.submit(b);
+  engine.settle();
+  assert(engine.scheduler.load.preemptions >= 1);
+  assertEquals(engine.ended[0], a.id);
+  assertFinished(engine, a, b);
+});
+
+Deno.test("a request that outgrows even the empty pool fails with the numbers, and others go on", () => {
+  const engine = engineOf({ layerPages: 4 });
+  const [a, b] = [sequenceOf("a", 60, { maxTokens: 20 }), sequenceOf("b", 10)];
+  engine.submit(a);
+  engine.submit(b);
+  engine.settle();
+  assertEquals(engine.seen.get(a.id)?.tokens.length, 5);
+  assertEquals(engine.seen.get(a.id)?.ends, [{
+    kind: "failed",
+    error: "Cannot hold 65 tokens: the pool has 4 pages in all, received a need of 5",
+  }]);
+  assertFinished(engine, b);
+});
+
+Deno.test("the logprobs of a prompt come in order, once, whatever the chunks and preemptions", () => {
+  const engine = engineOf({ maxLogitRows: 7, layerPages: 6 });
+  const a = sequenceOf("a", 30, { promptLogprobs: true, maxTokens: 40 });
+  const b = sequenceOf("b", 20, { promptLogprobs: true, maxTokens: 40 });
+  engine.submit(a);
+  engine.submit(b);
+  engine.settle();
+  assert(engine.scheduler.load.preemptions >= 1);
+  assertFinished(engine, a, b);
+});
+
+Deno.test("a replayed sequence goes on after its last token and does not repeat its prompt's logprobs", () => {
+  const whole = sequenceOf("a", 20, { maxTokens: 12, promptLogprobs: true });
+  const { tokens, end } = runAlone(whole);
+  const engine = engineOf();
+  engine.submit({ ...whole, generated: tokens.slice(0, 5) });
+  engine.settle();
+  assertEquals(engine.seen.get(whole.id), {
+    tokens: tokens.slice(5),
+    promptLogprobs: [],
+    ends: [end],
+  });
+});
+
+Deno.test("a replayed sequence that was at its end already only ends", () => {
+  const engine = engineOf();
+  engine.submit(sequenceOf("a", 4, { generated: [1, 2], maxTokens: 2 }));
+  engine.submit(sequenceOf("b", 4, { generated: [1, 2], maxTokens: 9, stopTokenIds: [2] }));
+  engine.settle();
+  const ends = ["a", "b"].map((id) => engine.seen.get(requestId(id))?.ends[0]);
+  assertEquals(ends, [
+    { kind: "finished", reason: "length" },
+    { kind: "finished", reason: "stop" },
+  ]);
+  assertEquals(engine.steps, []);
+});
+
+Deno.test("a sequence without prompt fails", () => {
+  const engine = engineOf();
+  engine.submit(sequenceOf("a", 0));
+  engine.settle();
+  assertEquals(engine.seen.get(requestId("a"))?.ends[0]?.kind, "failed");
+});
+
+Deno.test("a cancelled sequence gives its pages and its slot back when the steps in flight are done", () => {
+  const engine = engineOf({ maxRunning: 1 });
+  const [a, b] = [sequenceOf("a", 40, { maxTokens: 500 }), sequenceOf("b", 5)];
+  engine.submit(a);
+  while (engine.steps.length < 6) engine.deliver(() => 0);
+  engine.cancel(a.id);
+  engine.submit(b);
+  engine.settle();
+  assertEquals(engine.seen.get(a.id)?.ends, []);
+  assertFinished(engine, b);
+  const { kvPages, freePages, pages } = engine.scheduler.load;
+  assertEquals([kvPages, freePages], [0, pages]);
+});
+
+Deno.test("every message between the actors survives structuredClone", () => {
+  const engine = engineOf({ clone: true });
+  const a = sequenceOf("a", 40, { ...using("small", "large"), promptLogprobs: true });
+  for (const name of ["small", "large", "broken"]) engine.register(name);
+  engine.submit(a);
+  engine.submit(sequenceOf("b", 3, using("broken")));
+  engine.settle();
+  assertFinished(engine, a);
+});
+
+Deno.test("answers that make no sense stop the engine", () => {
+  const scheduler = new Scheduler(shape);
+  const step = stepId(1);
+  assertThrows(() => scheduler.handle({ kind: "stepped", step, rows: [] }), Error, "received 1");
+  assertThrows(
+    () => scheduler.handle({ kind: "step_failed", step, error: "device lost" }),
+    Error,
+    "Cannot run step 1: device lost",
+  );
+  scheduler.handle({ kind: "submit", sequence: sequenceOf("a", 1) });
+  assertThrows(
+    () => scheduler.handle({ kind: "submit", sequence: sequenceOf("a", 1) }),
+    RangeError,
+    "its id is in use, received a",
+  );
+});
+
+Deno.test("limits that leave a running sequence without a token are refused", () => {
+  assertThrows(
+    () => new Scheduler({ maxRunning: 8, maxBatchTokens: 4, maxLogitRows: 8 }),
+    RangeError,
+    "received 8, 4 and 8",
+  );
+});
