@@ -108,7 +108,9 @@ function readHeader(path: string, file: Deno.FsFile): Map<string, TensorInfo> {
     const width = DTYPE_BYTES[dtype as TensorDtype];
     const expected = shape.reduce((count, n) => count * n, width ?? 0);
     if (end < start || 8 + length + end > size) {
-      refuse(`${name}: its bytes must lie within the file's ${size}, received ${start}..${end}`);
+      refuse(
+        `${name}: the file is truncated, its bytes must lie within the file's ${size}, received ${start}..${end}`,
+      );
     }
     if (width !== undefined && end - start !== expected) {
       refuse(

@@ -50,6 +50,7 @@ export class ScriptedRouter implements RequestRouterHandle {
       this.played++;
     }
     this.#channels.delete(request.id);
+    channel.close();
   }
 }
 

@@ -151,7 +151,8 @@ export class SimulatedExecutor {
       const seen = new Set<number>();
       for (let part = 0; part < this.#pagesPerBlock; part++) {
         const page = this.#layers.get(slot.pages[first + part] as PageId);
-        const token = page?.kind === "kv" && page.part === part && page.tokens.get(position % BLOCK);
+        const token = page?.kind === "kv" && page.part === part &&
+          page.tokens.get(position % BLOCK);
         seen.add(typeof token === "number" ? token : Number.NaN);
       }
       const [token] = seen;
