@@ -61,11 +61,6 @@ export async function answer(
     requestsOf(params, { ...asked, id: frame.id, adapters }),
     { signal: c.get("gone"), timer: () => deps.metrics.sequence() },
   );
-  const { prompts } = asked;
-  return deliver(group, asked.wording(frame), {
-    stream,
-    includeUsage: frame.includeUsage,
-    prompts,
-    n,
-  });
+  const { includeUsage } = frame;
+  return deliver(group, asked.wording(frame), { stream, includeUsage, n });
 }

@@ -17,10 +17,12 @@ const Body = z.strictObject({
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
   tool_choice: z.literal("none", { error: "tools are not supported by this server" }).nullish(),
-  response_format: z.strictObject({ type: z.literal("text") }, {
-    error: "formats other than {type: 'text'} are not supported by this server",
+  response_format: z.strictObject({
+    type: z.literal("text", { error: "formats other than text are not supported by this server" }),
   }).nullish(),
-  modalities: z.array(z.literal("text", { error: "only text is supported" })).length(1).nullish(),
+  modalities: z.array(
+    z.literal("text", { error: "output other than text is not supported by this server" }),
+  ).min(1).nullish(),
   tools: notBuilt("tools"),
   functions: notBuilt("functions"),
   function_call: notBuilt("function_call"),

@@ -59,7 +59,7 @@ export function completions(app: EdgeApp, deps: EdgeDeps): void {
   app.openapi(route, (c) => {
     const body = c.req.valid("json");
     if (typeof body.best_of === "number" && body.best_of !== (body.n ?? 1)) {
-      const why = `Invalid 'best_of': only a value equal to n is supported by this server, ` +
+      const why = `Invalid 'best_of': values other than n are not supported by this server, ` +
         `received ${body.best_of}.`;
       throw new Problem("unsupported_parameter", why, "best_of");
     }

@@ -1,6 +1,5 @@
-import type { Prompt, StreamToken } from "../actors/request_router/protocol.ts";
+import type { StreamToken } from "../actors/request_router/protocol.ts";
 import { asProblem, Problem, problemOfFailure } from "./problem.ts";
-import { PromptEcho } from "./prompt_echo.ts";
 import type { Arrival, SequenceGroup } from "./sequence_group.ts";
 import { eventStream } from "./sse.ts";
 import { type Usage, UsageSum } from "./usage.ts";
@@ -37,7 +36,6 @@ export interface Delivery {
   readonly stream: boolean;
   /** A last chunk with the usage, in a stream. */
   readonly includeUsage: boolean;
-  readonly prompts: readonly Prompt[];
   /** Choices a prompt. */
   readonly n: number;
 }
@@ -117,11 +115,9 @@ async function whole(
 /** Turns events into pieces and adds up the usage on the way. */
 class PieceReader {
   readonly usage: UsageSum;
-  readonly #echo: PromptEcho;
 
-  constructor({ prompts, n }: Delivery) {
+  constructor({ n }: Delivery) {
     this.usage = new UsageSum(n);
-    this.#echo = new PromptEcho(prompts, n);
   }
 
   /** @throws {Problem} for an event that ends the sequence badly. */
@@ -129,10 +125,7 @@ class PieceReader {
     switch (event.kind) {
       case "started":
         return { kind: "opened", index };
-      case "prompt": {
-        const text = this.#echo.next(index, event.tokens);
-        return { kind: "text", index, text, tokens: event.tokens };
-      }
+      case "prompt":
       case "tokens":
         return { kind: "text", index, text: event.text, tokens: event.tokens };
       case "finished":

@@ -78,15 +78,16 @@ export class Problem extends Error {
   }
 }
 
+const OF_FAILURE: Readonly<Record<RequestFailure["kind"] | "too_long", ProblemKind>> = {
+  invalid: "invalid_parameter",
+  too_long: "context_length_exceeded",
+  unavailable: "unavailable",
+  internal: "internal",
+};
+
 /** The problem that a request's terminal `failed` event stands for. */
-export function problemOfFailure(failure: RequestFailure): Problem {
-  const kinds = {
-    invalid: "invalid_parameter",
-    unavailable: "unavailable",
-    internal: "internal",
-  } as const;
-  return new Problem(kinds[failure.kind], failure.message, failure.param);
-}
+export const problemOfFailure = (failure: RequestFailure): Problem =>
+  new Problem(OF_FAILURE[failure.kind], failure.message, failure.param);
 
 /** What the client is told about an error thrown by a handler or by a library under it; surprises are logged. */
 export function asProblem(error: unknown): Problem {

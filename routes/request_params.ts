@@ -38,10 +38,9 @@ export const COMMON_PARAMS = {
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   repetition_penalty: z.number().gt(0).max(10).nullish(),
-  logit_bias: z.record(
-    z.string().regex(TOKEN, "expected a token id"),
-    z.number().min(-100).max(100),
-  ).refine((biases) => Object.keys(biases).length <= 1024, "expected at most 1024 tokens")
+  logit_bias: z.record(z.string().regex(TOKEN), z.number().min(-100).max(100), {
+    error: (issue) => issue.code === "invalid_key" ? "the key is not a token id" : undefined,
+  }).refine((biases) => Object.keys(biases).length <= 1024, "expected at most 1024 tokens")
     .nullish(),
   user: z.string().nullish().openapi({ description: "Accepted, without effect." }),
   metadata: z.record(z.string(), z.string()).nullish()
