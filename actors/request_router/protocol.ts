@@ -92,6 +92,8 @@ export interface EngineLimits {
   /** Longest sequence that the page pool can hold when nothing else is in it, in tokens. */
   readonly poolTokens: number;
   readonly device: string;
+  /** A software adapter: correct, but slow. */
+  readonly software: boolean;
   readonly provider: "builtin" | "dawn";
 }
 
@@ -110,7 +112,9 @@ export interface EngineLoad {
 /** What the router answers a stream's reader; exactly one of the last three ends each request. */
 export type StreamEvent =
   | { readonly kind: "started"; readonly promptTokens: readonly number[] }
-  | { readonly kind: "prompt"; readonly tokens: readonly StreamToken[] }
+  /** The echo: the prompt as it was given, or the text of its tokens without special ones. */
+  | { readonly kind: "prompt"; readonly text: string; readonly tokens: readonly StreamToken[] }
+  /** `tokens` are those just made; `text` may lag behind them, or (at the end) come alone. */
   | { readonly kind: "tokens"; readonly text: string; readonly tokens: readonly StreamToken[] }
   | {
     readonly kind: "finished";

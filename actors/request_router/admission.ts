@@ -1,0 +1,78 @@
+import type { Plan } from "./ledger.ts";
+import type { EngineLimits, GenerationRequest, RequestFailure } from "./protocol.ts";
+
+/** What a request is measured against. */
+export interface AdmissionBounds {
+  /** Token ids run from 0 to this, exclusive. */
+  readonly vocabSize: number;
+  readonly eosTokenIds: readonly number[];
+  readonly limits: Pick<EngineLimits, "maxModelLen" | "poolTokens">;
+}
+
+export type Admission =
+  | { readonly kind: "plan"; readonly plan: Plan }
+  | { readonly kind: "refused"; readonly failure: RequestFailure };
+
+/** What to run for a request with this prompt, or why it can never run. */
+export function admission(
+  request: GenerationRequest,
+  prompt: readonly number[],
+  bounds: AdmissionBounds,
+): Admission {
+  const { maxModelLen, poolTokens } = bounds.limits;
+  const param = request.prompt.kind === "chat" ? "messages" : "prompt";
+  const refuse = (why: string, param: string): Admission => ({
+    kind: "refused",
+    failure: { kind: "invalid", message: `Cannot run the request: ${why}`, param },
+  });
+  const stranger = (tokens: readonly number[]) =>
+    tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= bounds.vocabSize);
+  const vocabulary = `the vocabulary is 0 to ${bounds.vocabSize - 1}`;
+
+  if (prompt.length === 0) return refuse("expected a prompt of at least one token", param);
+  const outside = stranger(prompt);
+  if (outside !== undefined) return refuse(`${vocabulary}, received token ${outside}`, param);
+  const biased = stranger(request.sampling.logitBias.map(([token]) => token));
+  if (biased !== undefined) return refuse(`${vocabulary}, received token ${biased}`, "logit_bias");
+
+  for (
+    const [bound, what] of [
+      [maxModelLen, "the model's length"],
+      [poolTokens, "what the page pool can hold"],
+    ] as const
+  ) {
+    if (prompt.length + 1 > bound) {
+      return refuse(
+        `expected a prompt of at most ${
+          bound - 1
+        } tokens (${what} is ${bound}), received ${prompt.length}`,
+        param,
+      );
+    }
+    const total = prompt.length + (request.maxTokens ?? 1);
+    if (total > bound) {
+      return refuse(
+        `expected prompt and max_tokens to be at most ${bound} tokens together (${what}), ` +
+          `received ${prompt.length} + ${request.maxTokens} = ${total}`,
+        "max_tokens",
+      );
+    }
+  }
+  const maxTokens = request.maxTokens ?? Math.min(maxModelLen, poolTokens) - prompt.length;
+  if (!Number.isInteger(maxTokens) || maxTokens < 1) {
+    return refuse(`expected max_tokens to be at least 1, received ${maxTokens}`, "max_tokens");
+  }
+  const eos = request.ignoreEos ? [] : bounds.eosTokenIds;
+  return {
+    kind: "plan",
+    plan: {
+      id: request.id,
+      prompt,
+      adapters: request.adapters,
+      sampling: request.sampling,
+      maxTokens,
+      stopTokenIds: [...new Set([...eos, ...request.stopTokenIds])],
+      promptLogprobs: request.echo && request.sampling.topLogprobs !== null,
+    },
+  };
+}

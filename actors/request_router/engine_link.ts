@@ -1,0 +1,203 @@
+import { getLogger } from "@logtape/logtape";
+import { type Epoch, epoch as epochOf } from "../../memory/ids.ts";
+import type { Actor, Exit } from "../actor.ts";
+import type { Sender } from "../channel.ts";
+import type { EngineCommand } from "../engine_protocol.ts";
+import { RestartTolerance } from "../restart_tolerance.ts";
+import {
+  type EngineProcess,
+  type EngineProcessOptions,
+  startEngineProcess,
+} from "./engine_process.ts";
+import type { EngineEvent } from "./protocol.ts";
+import type { AdapterEntry, AdapterRegistry } from "./registry.ts";
+
+export interface EngineLinkOptions extends EngineProcessOptions {
+  readonly registry: AdapterRegistry;
+  /** Where the engine's events go: the router's mailbox. */
+  readonly deliver: Sender<EngineEvent>;
+  /** Sees every event but pongs before it is delivered, for progress bars and the like. */
+  readonly observe?: (event: EngineEvent) => void;
+  readonly pingMs: number;
+  /** Pings without any sign of life after which a ready engine is killed. */
+  readonly missedPings: number;
+  /** First pause before a restart, doubled with each restart in the tolerance's period. */
+  readonly backoffMs: number;
+  readonly tolerance: { readonly restarts: number; readonly periodMs: number };
+  /** How long the engine may take to stop when this actor does. */
+  readonly stopMs: number;
+}
+
+const logger = getLogger(["chorus", "engine"]);
+/** Of this whole process: what an earlier link left in the router's mailbox must not pass for a later one's. */
+let lastEpoch = 0;
+
+/** The engine, whichever process it is at the moment. Ready once it was; crashed when it cannot be kept alive. */
+export class EngineLink implements Actor {
+  readonly name = "engine";
+  readonly ready: Promise<void>;
+  readonly stopped: Promise<Exit>;
+  readonly #options: EngineLinkOptions;
+  readonly #tolerance: RestartTolerance;
+  readonly #stopping = new AbortController();
+  readonly #readiness = Promise.withResolvers<void>();
+  /** The process that is alive, and the same once it is ready and knows all adapters. */
+  #alive: EngineProcess | null = null;
+  #current: EngineProcess | null = null;
+  #silence = 0;
+  /** The engine's own word that it will never start. */
+  #hopeless: string | null = null;
+
+  constructor(options: EngineLinkOptions) {
+    this.#options = options;
+    this.#tolerance = new RestartTolerance(options.tolerance);
+    this.ready = this.#readiness.promise;
+    this.ready.catch(() => {}); // `stopped` tells it too
+    this.stopped = this.#run().catch((error): Exit => ({ kind: "crashed", error }))
+      .finally(() => this.#readiness.reject(new Error("Cannot start the engine: it has stopped")));
+  }
+
+  /** For the router: a command to the engine of an epoch. For any other it is dropped, the ledger replays. */
+  send(epoch: Epoch, command: EngineCommand): void {
+    const process = this.#current;
+    if (process?.epoch !== epoch || process.link.closed) return;
+    if (!process.link.sender.trySend(command)) process.kill("it does not take its commands");
+  }
+
+  /** Adds an adapter now; its state in the registry tells what became of it. */
+  register(entry: AdapterEntry): void {
+    const command = this.#options.registry.add(entry);
+    if (command) this.#current?.link.sender.send(command).catch(() => {}); // the next engine is told
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    this.#alive?.stop(this.#options.stopMs);
+  }
+
+  async #run(): Promise<Exit> {
+    const { backoffMs } = this.#options;
+    const directory = await Deno.makeTempDir({ prefix: "chorus-" });
+    try {
+      while (true) {
+        const epoch = epochOf(++lastEpoch);
+        const reason = await this.#live(directory, epoch);
+        if (this.#stopping.signal.aborted) return { kind: "stopped" };
+        logger.error("engine {epoch} is lost: {reason}", { epoch, reason });
+        await this.#pass({ kind: "engine_lost", epoch, reason });
+        if (this.#hopeless !== null) return crashed(this.#hopeless);
+        if (!this.#tolerance.allow(performance.now())) {
+          const { restarts, periodMs } = this.#tolerance;
+          const error = `${restarts} restarts in ${periodMs} ms are used up, and ${reason}`;
+          await this.#pass({ kind: "start_failed", epoch, error });
+          return crashed(error);
+        }
+        await pause(backoffMs * 2 ** (this.#tolerance.recent - 1), this.#stopping.signal);
+        if (this.#stopping.signal.aborted) return { kind: "stopped" };
+      }
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  }
+
+  /** One incarnation from its start to its end; why it ended. */
+  async #live(directory: string, epoch: Epoch): Promise<string> {
+    const { signal } = this.#stopping;
+    let process: EngineProcess;
+    try {
+      process = await startEngineProcess(directory, epoch, { ...this.#options, signal });
+    } catch (error) {
+      return message(error);
+    }
+    this.#alive = process;
+    if (signal.aborted) this.stop();
+    this.#silence = 0;
+    const heartbeat = setInterval(() => this.#ping(process), this.#options.pingMs);
+    let reason = "it hung up";
+    try {
+      for await (const event of process.link.receiver) await this.#hear(process, event);
+    } catch (error) {
+      reason = message(error);
+    }
+    clearInterval(heartbeat);
+    this.#alive = this.#current = null;
+    // An engine that died says why by its exit code; one that only cut the connection has to go.
+    if (!signal.aborted) {
+      await Promise.race([process.ended, pause(500, signal)]);
+      process.kill(reason);
+    }
+    return await process.ended;
+  }
+
+  async #hear(process: EngineProcess, event: EngineEvent): Promise<void> {
+    if (event.epoch !== process.epoch) {
+      throw new RangeError(
+        `Cannot follow the engine: expected epoch ${process.epoch}, received ${event.epoch}`,
+      );
+    }
+    this.#silence = 0;
+    if (event.kind === "pong") return;
+    if (event.kind === "engine_ready") {
+      // Not awaited: its answers to the registrations must be read meanwhile.
+      this.#welcome(process, event).catch(() => {}); // it died, which #live sees
+      return;
+    }
+    if (event.kind === "adapter_registered" || event.kind === "adapter_rejected") {
+      this.#options.registry.note(event);
+    }
+    if (event.kind === "start_failed") this.#hopeless = event.error;
+    await this.#pass(event);
+  }
+
+  /** Tells a new engine of all adapters, and only then the router of the engine. */
+  async #welcome(process: EngineProcess, ready: EngineEvent): Promise<void> {
+    const { registry } = this.#options;
+    for (let told = 0; registry.commands(told).length > 0;) {
+      for (const command of registry.commands(told)) {
+        await process.link.sender.send(command);
+        told++;
+      }
+    }
+    if (this.#alive !== process) return;
+    this.#current = process;
+    this.#readiness.resolve();
+    await this.#pass(ready);
+  }
+
+  async #pass(event: EngineEvent): Promise<void> {
+    this.#options.observe?.(event);
+    await this.#options.deliver.send(event);
+  }
+
+  /** An engine that loads its model has no time to answer, so only a ready one is asked. */
+  #ping(process: EngineProcess): void {
+    if (this.#current !== process) return;
+    const { missedPings, pingMs } = this.#options;
+    if (this.#silence >= missedPings) {
+      return process.kill(`it gave no sign of life for ${this.#silence * pingMs} ms`);
+    }
+    this.#silence++;
+    process.link.sender.trySend({ kind: "ping", sequence: this.#silence });
+  }
+}
+
+const crashed = (why: string): Exit => ({
+  kind: "crashed",
+  error: new Error(`Cannot keep the engine running: ${why}`),
+});
+
+const message = (error: unknown) => error instanceof Error ? error.message : String(error);
+
+/** Resolves after `ms`, or at once when the signal aborts. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
+}

@@ -1,0 +1,116 @@
+import type { RequestId } from "../../memory/ids.ts";
+import { Channel, type Receiver, type Sender } from "../channel.ts";
+import type { EngineStatus, RouterMessage, RouterOutputs } from "./ports.ts";
+import type { GenerationRequest, StreamEvent } from "./protocol.ts";
+
+export type Submission =
+  /** Taking an event gives the engine leave to make more; it ends with exactly one terminal event. */
+  | { readonly kind: "accepted"; readonly events: Receiver<StreamEvent> }
+  /** As many requests as may be held are held: try again later. */
+  | { readonly kind: "full" }
+  /** There is no engine yet, or never again, or the server is shutting down. */
+  | { readonly kind: "not_ready" };
+
+export interface RequestRouterOptions {
+  readonly mailbox: Sender<RouterMessage>;
+  /** Requests held at once; the router's own `capacity`. */
+  readonly capacity: number;
+  /** Tokens that may be made ahead of a reader; the router's own `window`. */
+  readonly window: number;
+}
+
+/** The router as the routes see it: streams of events by request. None of its methods but drain() waits. */
+export class RequestRouter implements Pick<RouterOutputs, "emit" | "status" | "abandon" | "later"> {
+  readonly #options: RequestRouterOptions;
+  readonly #streams = new Map<RequestId, Channel<StreamEvent>>();
+  #status: EngineStatus = { phase: "starting", limits: null, load: null, reason: null };
+  #draining: PromiseWithResolvers<void> | null = null;
+
+  constructor(options: RequestRouterOptions) {
+    this.#options = options;
+  }
+
+  /** Requests admitted and not ended. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  get engine(): EngineStatus {
+    return this.#status;
+  }
+
+  /** A request that comes while the engine is being restarted is taken, and waits. */
+  submit(request: GenerationRequest): Submission {
+    const { phase } = this.#status;
+    if (this.#draining || phase === "starting" || phase === "failed") return { kind: "not_ready" };
+    if (this.#streams.has(request.id)) {
+      throw new RangeError(`Cannot submit request: expected a new id, received ${request.id}`);
+    }
+    if (this.#streams.size >= this.#options.capacity) return { kind: "full" };
+    if (!this.#options.mailbox.trySend({ kind: "generate", request })) return { kind: "full" };
+    const events = this.#open(request.id);
+    this.#streams.set(request.id, events);
+    return { kind: "accepted", events };
+  }
+
+  /** Ends a request whose reader has gone; unknown and ended requests are ignored. */
+  cancel(request: RequestId): void {
+    if (this.#streams.has(request)) this.later({ kind: "cancel", request });
+  }
+
+  /** Admits nothing more and resolves when all have ended, which at the deadline they are made to do. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#draining ??= Promise.withResolvers();
+    const timer = setTimeout(() => this.abandon("the server is shutting down"), deadlineMs);
+    if (this.#streams.size === 0) this.#draining.resolve();
+    await this.#draining.promise;
+    clearTimeout(timer);
+  }
+
+  /** From the router. The channel has room: credit bounds what is made, one end is left for the last event. */
+  emit(request: RequestId, event: StreamEvent): boolean {
+    const events = this.#streams.get(request);
+    if (!events) return false;
+    if (!events.trySend(event)) {
+      throw new RangeError(`Cannot deliver ${event.kind} to ${request}: its stream is full`);
+    }
+    if (event.kind === "finished" || event.kind === "failed" || event.kind === "cancelled") {
+      events.close();
+      this.#streams.delete(request);
+      if (this.#streams.size === 0) this.#draining?.resolve();
+    }
+    return true;
+  }
+
+  status(status: EngineStatus): void {
+    this.#status = status;
+  }
+
+  /** Fails every stream; the router hears that their readers are gone. */
+  abandon(reason: string): void {
+    const message = `Cannot finish the request: ${reason}`;
+    for (const id of this.#streams.keys()) {
+      this.cancel(id);
+      this.emit(id, { kind: "failed", error: { kind: "unavailable", message, param: null } });
+    }
+  }
+
+  /** Bounded by the requests held: each has a few messages of its own at most. */
+  later(message: RouterMessage): void {
+    this.#options.mailbox.send(message).catch(() => {}); // closed: the router is gone, and so are its streams
+  }
+
+  /** `started`, the echo, at most `window` events with tokens, a tail of text, and the end. */
+  #open(request: RequestId): Channel<StreamEvent> {
+    const { window } = this.#options;
+    let unreported = 0;
+    const onTake = (event: StreamEvent) => {
+      if (event.kind !== "tokens") return;
+      unreported += event.tokens.length;
+      if (unreported * 4 < window || !this.#streams.has(request)) return;
+      this.later({ kind: "consumed", request, tokens: unreported });
+      unreported = 0;
+    };
+    return new Channel({ capacity: window + 4, onTake });
+  }
+}

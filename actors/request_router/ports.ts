@@ -1,0 +1,49 @@
+import type { Epoch, RequestId } from "../../memory/ids.ts";
+import type { EngineCommand } from "../engine_protocol.ts";
+import type { AdmissionBounds } from "./admission.ts";
+import type { Encoding, PromptEncoder } from "./prompt_encoder.ts";
+import type {
+  ClientCommand,
+  EngineEvent,
+  EngineLimits,
+  EngineLoad,
+  StreamEvent,
+} from "./protocol.ts";
+import type { Vocabulary } from "./text_stream.ts";
+
+/** What the router hears; `encoded` it says to itself, when a long prompt is ready. */
+export type RouterMessage =
+  | ClientCommand
+  | EngineEvent
+  | { readonly kind: "encoded"; readonly request: RequestId; readonly encoding: Encoding };
+
+/** What the front knows of its engine. Recovering: it was there, and another one is being started. */
+export interface EngineStatus {
+  readonly phase: "starting" | "ready" | "recovering" | "failed";
+  readonly limits: EngineLimits | null;
+  readonly load: EngineLoad | null;
+  /** Why there is no engine, where that is known. */
+  readonly reason: string | null;
+}
+
+/** Where the router's answers go; none of these waits. */
+export interface RouterOutputs {
+  /** False where nobody reads this request's events any more. */
+  emit(request: RequestId, event: StreamEvent): boolean;
+  /** To the engine of this epoch; for any other it is dropped. */
+  command(epoch: Epoch, command: EngineCommand): void;
+  status(status: EngineStatus): void;
+  /** Back to the router's own mailbox. */
+  later(message: RouterMessage): void;
+  /** The router itself is over: whoever still reads is to be told so. */
+  abandon(reason: string): void;
+}
+
+export interface RouterOptions extends Omit<AdmissionBounds, "limits"> {
+  readonly prompts: PromptEncoder;
+  readonly vocabulary: Vocabulary;
+  /** Requests held at once, running ones included. */
+  readonly capacity: number;
+  /** Tokens of a request that may be made ahead of its reader. */
+  readonly window: number;
+}
