@@ -1,0 +1,124 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { adapterId } from "../../memory/ids.ts";
+import { Metrics } from "../../routes/metrics_registry.ts";
+import { saying, ScriptedRouter } from "../support/scripted_router.ts";
+import { type Edge, openEdge, post, serving, strictly } from "./edge_fixture.ts";
+
+/** Every sample of a scrape by its name and labels, as written. */
+async function scrape({ app }: Edge): Promise<Map<string, number>> {
+  const response = await app.request("/metrics");
+  assertMatch(response.headers.get("content-type") ?? "", /^text\/plain; version=0\.0\.4/);
+  const lines = (await response.text()).split("\n").filter((line) => /^[a-z]/.test(line));
+  return new Map(lines.map((line) => {
+    const space = line.lastIndexOf(" ");
+    return [line.slice(0, space), Number(line.slice(space))];
+  }));
+}
+const chat = (rest: object = {}) =>
+  post({ model: "reverse", messages: [{ role: "user", content: "x" }], ...rest });
+
+strictly(
+  "requests count by route pattern, method and status, never by what the client wrote",
+  async () => {
+    const edge = openEdge();
+    const requests: [string, RequestInit][] = [
+      ["/v1/chat/completions", chat()],
+      ["/v1/chat/completions", chat({ n: 0 })],
+      ["/v1/models/reverse", {}],
+      ["/v1/models/upper", {}],
+      ["/v1/nothing/at/all", {}],
+      ["/health", { method: "BREW" }],
+    ];
+    for (const [path, init] of requests) await (await edge.app.request(path, init)).text();
+    const samples = [...await scrape(edge)].filter(([name]) => name.startsWith("chorus_http"));
+    const http = (route: string, method: string, status: number) =>
+      `chorus_http_requests_total{route="${route}",method="${method}",status="${status}"}`;
+    assertEquals(samples, [
+      [http("/v1/chat/completions", "POST", 200), 1],
+      [http("/v1/chat/completions", "POST", 400), 1],
+      [http("/v1/models/:model", "GET", 200), 2],
+      [http("unknown", "GET", 404), 1],
+      [http("/health", "other", 405), 1],
+    ]);
+  },
+);
+
+strictly("tokens, their times and how sequences ended are counted", async () => {
+  const edge = openEdge();
+  await (await edge.app.request("/v1/chat/completions", chat({ n: 2 }))).text();
+  const failing = new ScriptedRouter(() => [
+    { kind: "failed", error: { kind: "internal", message: "broke", param: null } },
+  ]);
+  const broken = openEdge(failing, { metrics: edge.metrics });
+  await (await broken.app.request("/v1/chat/completions", chat({ stream: true }))).text();
+  const samples = await scrape(edge);
+  assertEquals(samples.get("chorus_prompt_tokens_total"), 6);
+  assertEquals(samples.get("chorus_completion_tokens_total"), 4);
+  assertEquals(samples.get("chorus_time_to_first_token_seconds_count"), 2);
+  assertEquals(samples.get("chorus_inter_token_seconds_count"), 2);
+  assertEquals(samples.get('chorus_sequences_ended_total{reason="stop"}'), 2);
+  assertEquals(samples.get('chorus_sequences_ended_total{reason="failed"}'), 1);
+  assertEquals(samples.get("chorus_sequences_open"), 0);
+  assert(![...samples.keys()].some((name) => name.includes("reverse")));
+});
+
+strictly("a client that leaves is counted as cancelled, and its answer as 499", async () => {
+  const router: ScriptedRouter = new ScriptedRouter(async function* () {
+    yield* saying([]).take(1);
+    await router.untilCancelled(1);
+  });
+  const edge = openEdge(router);
+  await serving(edge, async (url) => {
+    const client = new AbortController();
+    const { signal } = client;
+    const asking = fetch(url + "/v1/chat/completions", { ...chat(), signal }).catch(() => null);
+    while (router.submitted.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    client.abort();
+    await Promise.all([asking, router.untilCancelled(1)]);
+  });
+  const samples = await scrape(edge);
+  assertEquals(samples.get('chorus_sequences_ended_total{reason="cancelled"}'), 1);
+  assertEquals(samples.get("chorus_sequences_open"), 0);
+  const name =
+    'chorus_http_requests_total{route="/v1/chat/completions",method="POST",status="499"}';
+  assertEquals(samples.get(name), 1);
+});
+
+strictly("the engine's load shows as gauges; its counters survive its restart", async () => {
+  let ready = false;
+  const metrics = new Metrics(() => ready);
+  const edge = openEdge(undefined, { metrics });
+  const load = {
+    running: 3,
+    waiting: 2,
+    pages: 100,
+    freePages: 25,
+    kvPages: 60,
+    adapterPages: 15,
+    residentAdapters: [adapterId("a"), adapterId("b")],
+    preemptions: 4,
+    steps: 1000,
+  };
+  metrics.load(load);
+  metrics.load({ ...load, preemptions: 5, steps: 1100 });
+  metrics.load({ ...load, preemptions: 0, steps: 10 });
+  ready = true;
+  const samples = await scrape(edge);
+  const seen = Object.fromEntries(
+    [...samples].filter(([name]) => /_(sequences|pages|page|adap|pree|steps|ready)/.test(name)),
+  );
+  assertEquals(seen, {
+    chorus_sequences_open: 0,
+    chorus_sequences_running: 3,
+    chorus_sequences_waiting: 2,
+    chorus_pages: 100,
+    chorus_pages_free: 25,
+    chorus_pages_kv: 60,
+    chorus_pages_adapter: 15,
+    chorus_adapters_resident: 2,
+    chorus_page_use_ratio: 0.75,
+    chorus_preemptions_total: 5,
+    chorus_steps_total: 1110,
+    chorus_ready: 1,
+  });
+});
