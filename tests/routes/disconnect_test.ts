@@ -103,10 +103,11 @@ strictly("a reader that stops holds back its own stream only", async () => {
     const head = `POST /v1/completions HTTP/1.1\r\nhost: chorus\r\n` +
       `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
     await lazy.write(new TextEncoder().encode(head + body));
+    // Full when nothing more was taken for half a second.
     let before = -1;
     while (router.played !== before || before < 8) {
       before = router.played;
-      await later(100);
+      await later(500);
     }
     // What the kernel's buffers swallow, 4 MiB a side, and nothing beyond.
     assert(before * block.length < 16 << 20, `${before} blocks were taken from the router`);
