@@ -1,7 +1,10 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { RequestRouter } from "../actors/request_router/handle.ts";
 import type { Metrics } from "./metrics_registry.ts";
 import type { ModelCatalogue } from "./model_catalogue.ts";
-import type { RequestRouterHandle } from "./router_handle.ts";
+
+/** What the edge needs of the request router; neither call waits. */
+export type RequestRouterHandle = Pick<RequestRouter, "submit" | "cancel">;
 
 /** What the HTTP edge is given. */
 export interface EdgeDeps {

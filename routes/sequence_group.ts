@@ -1,10 +1,9 @@
+import type { Receiver } from "../actors/channel.ts";
 import type { GenerationRequest, StreamEvent } from "../actors/request_router/protocol.ts";
 import type { RequestId } from "../memory/ids.ts";
+import type { RequestRouterHandle } from "./edge.ts";
 import type { SequenceTimer } from "./metrics_registry.ts";
 import { Problem, problemOfFailure } from "./problem.ts";
-import type { RequestRouterHandle, Submission } from "./router_handle.ts";
-
-type Events = Extract<Submission, { kind: "accepted" }>["events"];
 
 /** An event of the choice at `index`. */
 export interface Arrival {
@@ -15,7 +14,7 @@ export interface Arrival {
 interface Sequence {
   readonly id: RequestId;
   readonly index: number;
-  readonly events: Events;
+  readonly events: Receiver<StreamEvent>;
   readonly timer: SequenceTimer;
   /** A receive() is under way; at most one, so that a slow reader holds its sequences back. */
   armed: boolean;

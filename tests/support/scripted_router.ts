@@ -1,7 +1,8 @@
 import { Channel } from "../../actors/channel.ts";
+import type { Submission } from "../../actors/request_router/handle.ts";
 import type { GenerationRequest, StreamEvent } from "../../actors/request_router/protocol.ts";
 import type { RequestId } from "../../memory/ids.ts";
-import type { RequestRouterHandle, Submission } from "../../routes/router_handle.ts";
+import type { RequestRouterHandle } from "../../routes/edge.ts";
 
 type Script = (request: GenerationRequest) => Iterable<StreamEvent> | AsyncIterable<StreamEvent>;
 
