@@ -110,6 +110,7 @@ async function run(options: EngineOptions): Promise<void> {
       maxModelLen: ready.maxModelLen,
       poolTokens,
       device: ready.device,
+      software: ready.software,
       provider: ready.provider,
     },
   });

@@ -12,9 +12,9 @@ const count = (least: number) =>
 const OPTIONS = {
   model: {
     flag: "--model <dir>",
-    about: "Hugging Face directory of the base model",
-    fallback: "models/demo/base",
-    schema: z.string().min(1),
+    about: "Hugging Face directory of the base model (default: the bundled demo)",
+    fallback: undefined,
+    schema: z.string().min(1).optional(),
   },
   adapters: {
     flag: "--adapters <dir>",

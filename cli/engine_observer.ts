@@ -1,0 +1,50 @@
+import type { EngineEvent } from "../actors/request_router/protocol.ts";
+import type { AdapterRegistry } from "../actors/request_router/registry.ts";
+import type { Metrics } from "../routes/metrics_registry.ts";
+import { createProgress, type Progress } from "./progress.ts";
+
+/** What the operator and /metrics are told of the engine. */
+export function observeEngine(
+  { registry, metrics, progress = createProgress(), print = (line) => console.error(line) }: {
+    readonly registry: AdapterRegistry;
+    readonly metrics: Pick<Metrics, "load">;
+    readonly progress?: Progress;
+    readonly print?: (line: string) => void;
+  },
+): (event: EngineEvent) => void {
+  const nameOf = (id: string) => registry.list().find((entry) => entry.id === id)?.name ?? id;
+  return (event) => {
+    switch (event.kind) {
+      case "progress":
+        return progress.update(event.label, event.done, event.total, event.unit);
+      case "engine_ready": {
+        const { device, provider, software, maxModelLen } = event.limits;
+        progress.stop();
+        if (software) {
+          print(`WARNING: no GPU, running on the CPU through ${device}: correct, but very slow.`);
+        }
+        return print(`Ready on ${device} (${provider}), sequences of up to ${maxModelLen} tokens.`);
+      }
+      case "adapter_registered":
+      case "adapter_rejected": {
+        if (event.kind === "adapter_rejected") print(`${nameOf(event.adapter)}: ${event.error}`);
+        const all = registry.list();
+        const done = all.filter(({ state }) => state.kind !== "registering").length;
+        return progress.update("adapters", done, all.length, "adapters");
+      }
+      case "engine_lost":
+        progress.stop();
+        return print(`The engine is lost: ${event.reason}`);
+      case "start_failed":
+        progress.stop();
+        return print(event.error);
+      case "load_changed":
+        return metrics.load(event.load);
+      case "progressed":
+      case "pong":
+        return;
+      default:
+        event satisfies never;
+    }
+  };
+}

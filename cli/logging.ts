@@ -1,0 +1,12 @@
+import { configure, getConsoleSink } from "@logtape/logtape";
+
+/** Logs of the front go to standard error, warnings and worse only: standard output is for nobody. */
+export async function configureLogging(): Promise<void> {
+  await configure({
+    sinks: { console: getConsoleSink() },
+    loggers: [
+      { category: "chorus", lowestLevel: "warning", sinks: ["console"] },
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["console"] },
+    ],
+  });
+}
