@@ -22,6 +22,7 @@ export const FAKE_LIMITS: EngineLimits = {
   maxModelLen: 512,
   poolTokens: 256,
   device: "arithmetic",
+  software: true,
   provider: "builtin",
 };
 
