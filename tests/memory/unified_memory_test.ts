@@ -99,8 +99,10 @@ Deno.test("an adapter in use is never evicted, however short pages are", () => {
 
 Deno.test("what a later want of the plan uses is evicted last", () => {
   const m = memory();
-  m.plan([want("a", 16, ["four"])], 1);
-  m.plan([want("b", 1, ["three"])], 5);
+  assertEquals(kinds(m, 5, want("a", 0, ["four"]), want("b", 0, ["three"])), [
+    "granted",
+    "granted",
+  ]);
   m.release(requestId("a"), 6);
   m.release(requestId("b"), 6);
   const { uploads } = m.plan([want("c", 48), want("d", 1, ["four"])], 60);

@@ -143,3 +143,25 @@ Deno.test("a failed step ends the batch former, so that the engine starts anew",
   assertEquals(exit.error.message, "Cannot run step 1: device lost");
   await stop();
 });
+
+Deno.test("the batch former goes on taking messages while its neighbours' mailboxes are full", async () => {
+  const mailbox = new Channel<BatchFormer.Command>({ capacity: 1 });
+  const memory = new Channel<MemoryManager.Command>({ capacity: 1 });
+  const executor = new Channel<Executor.Command>({ capacity: 1 });
+  const outbox = new Channel<EngineEvent>({ capacity: 8 });
+  const limits = { maxRunning: 4, maxBatchTokens: 16, maxLogitRows: 8 };
+  await memory.send({ kind: "release", request: requestId("somebody's") });
+  const former = spawn(
+    batchFormer({ limits, epoch: epoch(1), mailbox, memory, executor, outbox }),
+    mailbox,
+  );
+  for (const id of ["a", "b", "c", "d"]) {
+    await mailbox.send({ kind: "submit", sequence: sequenceOf(id, 2) });
+    await new Promise((resolve) => setTimeout(resolve, 1)); // it has nothing else to do: it plans
+  }
+  await memory.receive();
+  const plan = await memory.receive();
+  assert(plan.kind === "plan" && plan.wants.length === 1);
+  mailbox.close();
+  assertEquals(await former.stopped, { kind: "stopped" });
+});

@@ -106,6 +106,18 @@ Deno.test("a sequence without credit makes way for one that needs its pages, and
   assertFinished(engine, a);
 });
 
+Deno.test("as many sequences without credit make way as it takes", () => {
+  const engine = engineOf({ layerPages: 6 });
+  const slow = ["a", "b", "c"].map((id) => sequenceOf(id, 17, { credit: 2 }));
+  for (const sequence of slow) engine.submit(sequence);
+  engine.settle();
+  const d = sequenceOf("d", 80);
+  engine.submit(d);
+  engine.settle();
+  assertFinished(engine, d);
+  assertEquals(engine.scheduler.load.preemptions, 3);
+});
+
 Deno.test("sequences without credit make way where they hold every slot", () => {
   const engine = engineOf({ maxRunning: 2 });
   const slow = ["a", "b"].map((id) => sequenceOf(id, 5, { credit: 2 }));
@@ -189,6 +201,30 @@ Deno.test("when KV runs out the cheapest sequence is computed again later, with 
   assert(engine.scheduler.load.preemptions >= 1);
   assertEquals(engine.ended[0], a.id);
   assertFinished(engine, a, b);
+});
+
+Deno.test("nobody passes a sequence that was preempted", () => {
+  const engine = engineOf({ layerPages: 6 });
+  const [a, b] = [sequenceOf("a", 30, { maxTokens: 40 }), sequenceOf("b", 20, { maxTokens: 40 })];
+  engine.submit(a);
+  engine.submit(b);
+  while (engine.scheduler.load.preemptions === 0) engine.deliver(() => 0);
+  const small = Array.from({ length: 5 }, (_, i) => sequenceOf(`s${i}`, 3, { maxTokens: 2 }));
+  for (const sequence of small) engine.submit(sequence);
+  engine.settle();
+  assertEquals(engine.ended[0], a.id);
+  assertFinished(engine, a, b, ...small);
+});
+
+Deno.test("a newcomer waits where running sequences would soon be short of pages because of it", () => {
+  const engine = engineOf({ layerPages: 4 });
+  const [a, b] = [sequenceOf("a", 10, { maxTokens: 40 }), sequenceOf("b", 40)];
+  engine.submit(a);
+  while (engine.steps.length < 2) engine.deliver(() => 0);
+  engine.submit(b); // 3 pages, and a has 1 of 4
+  engine.settle();
+  assertFinished(engine, a, b);
+  assertEquals([engine.ended, engine.scheduler.load.preemptions], [[a.id, b.id], 0]);
 });
 
 Deno.test("a request that outgrows even the empty pool fails with the numbers, and others go on", () => {
