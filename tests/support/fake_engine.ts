@@ -1,4 +1,4 @@
-import type { Epoch, RequestId } from "../../memory/ids.ts";
+import type { AdapterId, Epoch, RequestId } from "../../memory/ids.ts";
 import type { Sequence } from "../../actors/batch_former/protocol.ts";
 import type { EngineCommand } from "../../actors/engine_protocol.ts";
 import type { TokenLogprobs } from "../../actors/sampling.ts";
@@ -36,6 +36,7 @@ interface Running {
 /** Keeps the engine's side of the protocol, one token a sequence and step, without a model. */
 export class FakeEngine {
   readonly #running = new Map<RequestId, Running>();
+  readonly #adapters = new Set<AdapterId>();
 
   constructor(readonly epoch: Epoch) {}
 
@@ -50,6 +51,9 @@ export class FakeEngine {
       case "submit": {
         const { sequence } = command;
         if (this.#running.has(sequence.id)) throw new Error(`${sequence.id} is submitted twice`);
+        for (const { adapter } of sequence.adapters) {
+          if (!this.#adapters.has(adapter)) throw new Error(`${adapter} was never registered`);
+        }
         const made = sequence.generated.length;
         const echoed = !sequence.promptLogprobs;
         this.#running.set(sequence.id, { sequence, made, credit: sequence.credit, echoed });
@@ -64,6 +68,7 @@ export class FakeEngine {
         return null;
       }
       case "register":
+        this.#adapters.add(command.adapter);
         return command.path.endsWith("bad")
           ? { kind: "adapter_rejected", epoch, adapter: command.adapter, error: "no such file" }
           : { kind: "adapter_registered", epoch, adapter: command.adapter, rank: 8, bytes: 1024 };
