@@ -9,7 +9,7 @@ import { MemoryManager } from "../../../actors/memory_manager/manager.ts";
 import type * as Memory from "../../../actors/memory_manager/protocol.ts";
 import type { Output, OutputEnd } from "../../../actors/request_router/protocol.ts";
 import type { TokenLogprobs } from "../../../actors/sampling.ts";
-import { BLOCK, SimulatedExecutor } from "../../support/simulated_executor.ts";
+import { BLOCK, runAlone, SimulatedExecutor } from "../../support/simulated_executor.ts";
 
 export interface EngineShape extends SchedulerLimits {
   readonly layerPages: number;
@@ -192,5 +192,14 @@ export class SimulatedEngine {
       dora: false,
     };
     return { kind: "loaded", adapter, image };
+  }
+}
+
+/** Each of `sequences` yielded what it yields alone, and ended once. */
+export function assertFinished(engine: SimulatedEngine, ...sequences: Sequence[]): void {
+  for (const sequence of sequences) {
+    const { tokens, ends, promptLogprobs } = engine.seen.get(sequence.id) ?? {};
+    assertEquals({ tokens, promptLogprobs, end: ends?.[0] }, runAlone(sequence));
+    assertEquals(ends?.length, 1);
   }
 }
