@@ -67,10 +67,17 @@ async function serve(config: Config): Promise<void> {
     registry,
     observe: (event) => observe(event),
   });
-  const status = () => ({
-    ready: router.engine.phase === "ready",
-    reason: router.engine.reason ?? `the engine is ${router.engine.phase}`,
-  });
+  // Until the adapters that were there at the start are in, their names would be unknown ones.
+  let settled = false;
+  const status = () => {
+    settled ||= registry.list().every(({ state }) => state.kind !== "registering");
+    const ready = settled && router.engine.phase === "ready";
+    const reason = router.engine.reason ??
+      (router.engine.phase === "ready"
+        ? "adapters are loading"
+        : `the engine is ${router.engine.phase}`);
+    return { ready, reason };
+  };
   const metrics = new Metrics(() => status().ready);
   const observe = observeEngine({ registry, metrics });
   const app = createApp({
