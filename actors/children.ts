@@ -6,6 +6,8 @@ export interface ChildSpec {
   readonly name: string;
   /** Restarted: permanent always, transient after a crash, temporary never. */
   readonly restart: "permanent" | "transient" | "temporary";
+  /** Its own end, where it is to be restarted for that, ends the supervisor instead: it has tried all there is. */
+  readonly significant?: boolean;
   /** How long it may take to stop, 5,000 unless said otherwise; after that it is left behind. */
   readonly shutdownMs?: number;
   start(): Actor;

@@ -8,8 +8,6 @@ export class ConnectionLostError extends Error {
 
 /** A link whose other end is another process. */
 export interface SocketLink<Out, In> extends Link<Out, In> {
-  /** Nothing more can be sent, because either end closed it or the connection is lost. */
-  readonly closed: boolean;
   /** Resolves when the connection is closed at this end, all that was sent having left where it could. */
   readonly ended: Promise<void>;
 }
@@ -61,9 +59,6 @@ export function openSocket<Out, In>(
       finish("hang_up", reason);
       inbox.close(reason);
       writing.then(() => cut());
-    },
-    get closed() {
-      return outbox.closed;
     },
     ended,
   };

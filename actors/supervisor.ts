@@ -75,6 +75,7 @@ class Supervisor {
     logger.warn("{child} {kind}: {error}", { child: spec.name, kind: exit.kind, error });
     if (spec.restart === "temporary") return;
     if (spec.restart === "transient" && exit.kind === "stopped") return;
+    if (spec.significant) throw error ?? new Error(`Cannot go on: ${spec.name} stopped`);
 
     const end = this.#strategy === "rest_for_one" ? this.#table.length : at + 1;
     const places = this.#table.keys().filter((i) =>

@@ -57,11 +57,14 @@ export class EngineLink implements Actor {
       .finally(() => this.#readiness.reject(new Error("Cannot start the engine: it has stopped")));
   }
 
-  /** For the router: a command to the engine of an epoch. For any other it is dropped, the ledger replays. */
+  /**
+   * For the router, which must not wait: a command to the engine of an epoch; for any other it is dropped, and the
+   * ledger replays. What waits here is bounded by the requests in the ledger, and an engine that takes nothing is
+   * killed for its silence.
+   */
   send(epoch: Epoch, command: EngineCommand): void {
-    const process = this.#current;
-    if (process?.epoch !== epoch || process.link.closed) return;
-    if (!process.link.sender.trySend(command)) process.kill("it does not take its commands");
+    if (this.#current?.epoch !== epoch) return;
+    this.#current.link.sender.send(command).catch(() => {}); // it died, which #live sees
   }
 
   /** Adds an adapter now; its state in the registry tells what became of it. */

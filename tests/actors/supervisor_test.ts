@@ -126,6 +126,19 @@ Deno.test("supervise() escalates when a child dies more often than tolerated", a
   assertEquals((exit.error as Error & { cause: Error }).cause.message, "b crashed");
 });
 
+Deno.test("supervise() ends with a significant child, which it restarts for the sake of others alone", async () => {
+  const nursery = new Nursery();
+  const table = [nursery.spec("a"), { ...nursery.spec("b"), significant: true }];
+  const root = supervise(table, options());
+  await root.ready;
+  nursery.takeLog();
+  await nursery.end("a", "crash", "-a -b +a +b");
+  await nursery.end("b", "crash", "-b -a");
+  const exit = await root.stopped;
+  assert(exit.kind === "crashed");
+  assertEquals((exit.error as Error).message, "b crashed");
+});
+
 Deno.test("supervise() as a child lets a grandchild's deaths reach the root", async () => {
   const nursery = new Nursery();
   const inner: ChildSpec = {
