@@ -78,7 +78,7 @@ export class Problem extends Error {
   }
 }
 
-const OF_FAILURE: Readonly<Record<RequestFailure["kind"] | "too_long", ProblemKind>> = {
+const OF_FAILURE: Readonly<Record<RequestFailure["kind"], ProblemKind>> = {
   invalid: "invalid_parameter",
   too_long: "context_length_exceeded",
   unavailable: "unavailable",

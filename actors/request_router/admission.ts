@@ -21,9 +21,13 @@ export function admission(
 ): Admission {
   const { maxModelLen, poolTokens } = bounds.limits;
   const param = request.prompt.kind === "chat" ? "messages" : "prompt";
-  const refuse = (why: string, param: string): Admission => ({
+  const refuse = (
+    why: string,
+    param: string,
+    kind: RequestFailure["kind"] = "invalid",
+  ): Admission => ({
     kind: "refused",
-    failure: { kind: "invalid", message: `Cannot run the request: ${why}`, param },
+    failure: { kind, message: `Cannot run the request: ${why}`, param },
   });
   const stranger = (tokens: readonly number[]) =>
     tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= bounds.vocabSize);
@@ -47,6 +51,7 @@ export function admission(
           bound - 1
         } tokens (${what} is ${bound}), received ${prompt.length}`,
         param,
+        "too_long",
       );
     }
     const total = prompt.length + (request.maxTokens ?? 1);
@@ -55,6 +60,7 @@ export function admission(
         `expected prompt and max_tokens to be at most ${bound} tokens together (${what}), ` +
           `received ${prompt.length} + ${request.maxTokens} = ${total}`,
         "max_tokens",
+        "too_long",
       );
     }
   }

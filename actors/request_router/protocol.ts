@@ -146,9 +146,9 @@ export interface Usage {
   readonly completionTokens: number;
 }
 
-/** `invalid` is the client's fault (HTTP 400), `unavailable` ours for now (503), `internal` a bug (500). */
+/** `invalid` and `too_long` are the client's fault (HTTP 400), `unavailable` ours for now (503), `internal` a bug (500). */
 export interface RequestFailure {
-  readonly kind: "invalid" | "unavailable" | "internal";
+  readonly kind: "invalid" | "too_long" | "unavailable" | "internal";
   readonly message: string;
   /** The request field at fault, where there is one. */
   readonly param: string | null;
