@@ -15,9 +15,12 @@ export type Gains = Awaited<ReturnType<typeof compileGains>>;
 export class AdapterUpload {
   readonly #device: Device;
   readonly #staging: GPUBuffer;
+  /** Images lie in shared memory, which Dawn cannot be given: they pass through here. */
+  readonly #host: Uint8Array<ArrayBuffer>;
 
   constructor(device: Device, stagingBytes: number) {
     this.#device = device;
+    this.#host = new Uint8Array(stagingBytes);
     this.#staging = device.gpu.createBuffer({
       label: "adapter staging",
       size: stagingBytes,
@@ -46,10 +49,10 @@ export class AdapterUpload {
       for (let first = 0; first < pages.length; first += pagesAtOnce) {
         const some = pages.slice(first, first + pagesAtOnce);
         const start = copy * copyBytes + first * layout.pageBytes;
-        const bytes = new Uint8Array(image.bytes, start, some.length * layout.pageBytes);
-        // A view of shared memory is accepted at run time; its type is not.
-        queue.writeBuffer(this.#staging, 0, bytes as unknown as Uint8Array<ArrayBuffer>);
-        if (first === 0) queue.writeBuffer(this.#staging, PAGE_LIST_WORD * 4, list);
+        const count = some.length * layout.pageBytes;
+        this.#host.set(new Uint8Array(image.bytes, start, count));
+        if (first === 0) this.#host.set(list, PAGE_LIST_WORD * 4);
+        queue.writeBuffer(this.#staging, 0, this.#host, 0, count);
         const encoder = this.#device.gpu.createCommandEncoder({ label: "adapter upload" });
         for (const run of runs(some, layout.slabPages)) {
           const [slab, to] = pageLocation(pool, layout, run.page);
