@@ -26,8 +26,8 @@ const prompt = (length: number) => Array.from({ length }, (_, i) => i % 50);
 function refusal(changes: Partial<GenerationRequest>, tokens: readonly number[], at = bounds()) {
   const admitted = admission(request(changes), tokens, at);
   assert(admitted.kind === "refused", "it was admitted");
-  assertEquals(admitted.failure.kind, "invalid");
-  return [admitted.failure.param, admitted.failure.message.replace("Cannot run the request: ", "")];
+  const { kind, param, message } = admitted.failure;
+  return [kind, param, message.replace("Cannot run the request: ", "")];
 }
 
 function plan(changes: Partial<GenerationRequest>, tokens: readonly number[], at = bounds()) {
@@ -44,10 +44,12 @@ Deno.test("admission() lets a request without max_tokens run to the model's leng
 
 Deno.test("admission() refuses what does not fit the model, with the numbers", () => {
   assertEquals(refusal({}, prompt(100)), [
+    "too_long",
     "prompt",
     "expected a prompt of at most 99 tokens (the model's length is 100), received 100",
   ]);
   assertEquals(refusal({ maxTokens: 61 }, prompt(40)), [
+    "too_long",
     "max_tokens",
     "expected prompt and max_tokens to be at most 100 tokens together (the model's length), received 40 + 61 = 101",
   ]);
@@ -56,24 +58,27 @@ Deno.test("admission() refuses what does not fit the model, with the numbers", (
 
 Deno.test("admission() refuses what the page pool can never hold", () => {
   assertEquals(refusal({}, prompt(32), bounds(100, 32)), [
+    "too_long",
     "prompt",
     "expected a prompt of at most 31 tokens (what the page pool can hold is 32), received 32",
   ]);
-  assertEquals(refusal({ maxTokens: 3 }, prompt(30), bounds(100, 32))[0], "max_tokens");
+  assertEquals(refusal({ maxTokens: 3 }, prompt(30), bounds(100, 32))[1], "max_tokens");
 });
 
 Deno.test("admission() refuses an empty prompt, tokens out of the vocabulary and no tokens at all", () => {
   const messages = { prompt: { kind: "chat", messages: [] } } as const;
-  assertEquals(refusal(messages, [])[0], "messages");
-  assertEquals(refusal({}, [])[0], "prompt");
+  assertEquals(refusal(messages, [])[1], "messages");
+  assertEquals(refusal({}, [])[1], "prompt");
   assertEquals(refusal({}, [4, 50]), [
+    "invalid",
     "prompt",
     "the vocabulary is 0 to 49, received token 50",
   ]);
-  assertEquals(refusal({}, [1.5])[0], "prompt");
+  assertEquals(refusal({}, [1.5])[1], "prompt");
   const sampling = { ...GREEDY, logitBias: [[50, 1]] } as const;
-  assertEquals(refusal({ sampling }, [1])[0], "logit_bias");
+  assertEquals(refusal({ sampling }, [1])[1], "logit_bias");
   assertEquals(refusal({ maxTokens: 0 }, [1]), [
+    "invalid",
     "max_tokens",
     "expected max_tokens to be at least 1, received 0",
   ]);
