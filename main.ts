@@ -1,6 +1,7 @@
 // The front process: HTTP, the request router with its ledger, and the engine process that it keeps alive.
 import { fileURLToPath } from "node:url";
 import { startSystem } from "./actors/system.ts";
+import { LongPrompts } from "./actors/request_router/long_prompts.ts";
 import { promptEncoder } from "./actors/request_router/prompt_encoder.ts";
 import { AdapterRegistry } from "./actors/request_router/registry.ts";
 import { listAdapters } from "./cli/adapter_directory.ts";
@@ -60,7 +61,10 @@ async function serve(config: Config): Promise<void> {
     router: {
       vocabSize: model.vocabSize,
       eosTokenIds: [...new Set([...model.eosTokenIds, ...tokenizer.eosTokenIds])],
-      prompts: promptEncoder(tokenizer, await ChatTemplate.load(directory)),
+      prompts: new LongPrompts(
+        promptEncoder(tokenizer, await ChatTemplate.load(directory)),
+        directory,
+      ),
       vocabulary: tokenizer,
       capacity: config.maxQueued,
     },

@@ -11,6 +11,7 @@ import type { EngineOptions } from "./engine_options.ts";
 import type { EngineCommand } from "./engine_protocol.ts";
 import type * as Executor from "./executor/protocol.ts";
 import type * as Loader from "./loader/protocol.ts";
+import { Watchdog } from "./executor/watchdog.ts";
 import { memoryManager } from "./memory_manager/actor.ts";
 import type * as MemoryManager from "./memory_manager/protocol.ts";
 import { openPort } from "./port_channel.ts";
@@ -62,6 +63,11 @@ async function run(options: EngineOptions): Promise<void> {
   );
 
   const ready = await executorReady(executor.receiver, epoch, outbox);
+  const watchdog = new Watchdog(executor.sender);
+  setInterval(() => {
+    const silence = watchdog.overdue;
+    if (silence !== null) fail(`the executor has not answered a step for ${silence} ms`);
+  }, 5000);
   const former = new Channel<BatchFormer.Command>({ capacity: CAPACITY.former });
   const memory = new Channel<MemoryManager.Command>({ capacity: CAPACITY.memory });
   const actors = [
@@ -75,7 +81,7 @@ async function run(options: EngineOptions): Promise<void> {
         },
         epoch,
         loader: loader.sender,
-        executor: executor.sender,
+        executor: watchdog.sender,
         former,
         outbox,
       }),
@@ -91,7 +97,7 @@ async function run(options: EngineOptions): Promise<void> {
         epoch,
         mailbox: former,
         memory,
-        executor: executor.sender,
+        executor: watchdog.sender,
         outbox,
       }),
       former,
@@ -131,7 +137,9 @@ async function run(options: EngineOptions): Promise<void> {
       }
     }),
     forward(executor.receiver, async (event) => {
-      if (event.kind === "stepped" || event.kind === "step_failed") await former.send(event);
+      if (event.kind !== "stepped" && event.kind !== "step_failed") return;
+      watchdog.answered();
+      await former.send(event);
     }),
     forward(loader.receiver, async (event) => {
       if (event.kind !== "loader_ready") await memory.send(event);
@@ -158,6 +166,8 @@ async function executorReady(
   return fail("the executor ended before it was ready");
 }
 
+// Ctrl-C reaches the whole process group; it is the front that decides when this process ends.
+Deno.addSignalListener("SIGINT", () => {});
 const [text = ""] = Deno.args;
 try {
   await run(JSON.parse(text) as EngineOptions);

@@ -54,7 +54,10 @@ export function startSystem(options: SystemOptions): System {
     },
     {
       name: "engine",
-      restart: "temporary",
+      // It restarts its process by itself; when it gives up, so does the front.
+      restart: "permanent",
+      significant: true,
+      shutdownMs: 7000,
       start: () =>
         engine = new EngineLink({
           args: (socket, epoch) => [
