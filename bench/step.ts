@@ -1,0 +1,237 @@
+// Whole steps of a Llama-3-8B shape with random weights: decode over its bytes floor, prefill in TFLOP/s,
+// the price of adapters, and how fast the model loads.
+import { startExecutor } from "../actors/executor/start_executor.ts";
+import type { Route } from "../actors/executor/protocol.ts";
+import { GREEDY } from "../actors/sampling.ts";
+import { openDevice, type Provider } from "../kernels/device.ts";
+import { adapterId, pageId, requestId, slotId, stepId } from "../memory/ids.ts";
+import { type AdapterImage, pageGeometry } from "../models/adapter_image.ts";
+import { LAYER_MODULES } from "../models/model_config.ts";
+import { packAdapter } from "../models/pack_adapter.ts";
+import type { PeftModule } from "../models/peft_adapter.ts";
+import { moduleShape } from "../models/model_config.ts";
+import { copyRate } from "./support/copy_rate.ts";
+import { llama8b, writeRandomModel } from "./support/random_model.ts";
+import { createTimer } from "./support/timer.ts";
+
+const provider = (Deno.env.get("CHORUS_GPU") ?? "builtin") as Provider;
+const probe = await openDevice(provider);
+const timer = await createTimer(probe);
+const rate = await copyRate(probe, timer);
+const { software } = probe;
+const CONTEXT = software ? 64 : 512;
+const BATCHES = software ? [1, 4] : [1, 8, 16, 32, 64, 128];
+const PREFILLS = software ? [64] : [512, 2048];
+
+const directory = await Deno.makeTempDir({
+  prefix: "chorus-8b-",
+  ...(software ? {} : { dir: "/dev/shm" }),
+});
+const bytes = await writeRandomModel(directory, llama8b(software));
+const loadStart = performance.now();
+let loadedAt = loadStart;
+const { executor, parts } = await startExecutor({
+  socket: "",
+  epoch: 1,
+  modelDirectory: directory,
+  gpu: provider,
+  maxModelLen: software ? 512 : 4096,
+  poolBytes: software ? 64 * 2 ** 20 : 24 * 2 ** 30,
+  headPoolBytes: null,
+  maxBatchTokens: software ? 128 : 2048,
+  maxRunning: 128,
+  maxRoutes: 1,
+}, ({ label }) => {
+  if (label === "weights") loadedAt = performance.now();
+});
+await Deno.remove(directory, { recursive: true });
+const { config, layerPools, layerLayout, device } = parts;
+console.log(`${device.description} through ${provider}: copy ${(rate / 1e12).toFixed(2)} TB/s`);
+console.log(
+  `load ${(bytes / 1e9).toFixed(2)} GB in ${((loadedAt - loadStart) / 1000).toFixed(2)} s, ` +
+    `${(bytes / (loadedAt - loadStart) / 1e6).toFixed(2)} GB/s; ` +
+    `pipelines and pools ${((performance.now() - loadedAt) / 1000).toFixed(2)} s`,
+);
+
+// Ordinary numbers in the pages, for zeros can run faster than text would.
+const noise = device.gpu.createBuffer({
+  size: 2 ** 24,
+  usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+});
+const words = Uint32Array.from(
+  { length: 2 ** 22 },
+  () => (0x21002100 | (Math.random() * 2 ** 32 & 0x83ff83ff)) >>> 0,
+);
+device.gpu.queue.writeBuffer(noise, 0, words);
+for (const { pool0, pool1 } of layerPools) {
+  const encoder = device.gpu.createCommandEncoder();
+  for (const slab of [pool0, pool1]) {
+    for (let at = 0; at + 2 ** 24 <= slab.size; at += 2 ** 24) {
+      encoder.copyBufferToBuffer(noise, 0, slab, at, 2 ** 24);
+    }
+  }
+  device.gpu.queue.submit([encoder.finish()]);
+}
+
+const geometry = pageGeometry(config.kvHeads, config.headDim);
+let nextPage = 0;
+const takePages = (count: number) => Array.from({ length: count }, () => pageId(nextPage++));
+
+/** A random adapter, packed once; uploaded to as many places as there are to be distinct adapters. */
+function randomImage(rank: number, modules: readonly string[]): AdapterImage {
+  const layers = Array.from(
+    { length: config.layers },
+    () =>
+      LAYER_MODULES.filter((module) => modules.includes(module)).map((module): PeftModule => {
+        const [out, input] = moduleShape(config, module);
+        const values = (count: number) =>
+          Float32Array.from({ length: count }, () => (Math.random() - 0.5) / 64);
+        const a = values(rank * input);
+        const b = values(rank * out);
+        return {
+          module,
+          rank,
+          scale: 1,
+          dtype: "f16",
+          a: () => a,
+          b: () => b,
+          bias: () => null,
+          magnitude: () => null,
+        };
+      }),
+  );
+  const adapter = { source: "bench", layers, head: [], [Symbol.dispose]: () => {} };
+  return packAdapter(adapter, config, geometry);
+}
+
+async function place(image: AdapterImage, name: string): Promise<Route> {
+  const layerPages = takePages(image.layers?.pages ?? 0);
+  await executor.apply({
+    kind: "upload",
+    adapter: adapterId(name),
+    image,
+    layerPages,
+    headPages: [],
+  });
+  return {
+    adapter: adapterId(name),
+    weight: 1,
+    layerPage: layerPages[0] ?? null,
+    headPage: null,
+    moduleRanks: image.moduleRanks,
+    headRanks: image.headRanks,
+  };
+}
+
+const blocks = Math.ceil((CONTEXT + 64) / 16) * geometry.pagesPerBlock;
+const tables = Array.from({ length: Math.max(...BATCHES) }, () => takePages(blocks));
+
+async function open(slot: number, routes: readonly Route[]): Promise<void> {
+  await executor.apply({
+    kind: "open",
+    slot: slotId(slot),
+    request: requestId(`r${slot}`),
+    sampling: GREEDY,
+    routes,
+    prompt: [],
+    generated: [],
+  });
+}
+
+async function median(run: () => Promise<void>, runs: number): Promise<number> {
+  await timer.time(() => {}, 1); // raises the clocks
+  for (let i = 0; i < 3; i++) await run();
+  const times: number[] = [];
+  for (let i = 0; i < runs; i++) {
+    const start = performance.now();
+    await run();
+    times.push((performance.now() - start) / 1000);
+  }
+  return times.sort((a, b) => a - b)[runs >> 1] ?? NaN;
+}
+
+/** Seconds of a decode step of `batch` rows at CONTEXT tokens. */
+async function decode(batch: number, routeOf: (row: number) => readonly Route[]): Promise<number> {
+  for (let slot = 0; slot < batch; slot++) await open(slot, routeOf(slot));
+  let first = true;
+  return await median(async () => {
+    const rows = Array.from({ length: batch }, (_, slot) => ({
+      slot: slotId(slot),
+      tokens: [1 + slot],
+      position: CONTEXT,
+      newPages: first ? tables[slot] ?? [] : [],
+      sample: true,
+      promptTargets: null,
+    }));
+    first = false;
+    await executor.step({ kind: "step", step: stepId(1), rows });
+  }, software ? 3 : 15);
+}
+
+const embedBytes = config.vocabSize * config.hiddenSize * 2;
+const kvBytes = CONTEXT * config.layers * 2 * config.kvHeads * config.headDim * 2;
+const base = new Map<number, number>();
+console.log("\ndecode           B       ms  x floor");
+for (const batch of BATCHES) {
+  const seconds = await decode(batch, () => []);
+  base.set(batch, seconds);
+  const floor = (bytes - embedBytes + batch * kvBytes) / rate;
+  console.log(
+    `base       ${String(batch).padStart(7)} ${(seconds * 1e3).toFixed(2).padStart(8)} ${
+      (seconds / floor).toFixed(2).padStart(8)
+    }`,
+  );
+}
+
+const ATTENTION = ["q", "k", "v", "o"];
+const loraBatch = software ? 4 : 32;
+const plain = base.get(loraBatch) ?? NaN;
+console.log(`\nadapters, B=${loraBatch}                     ms   x base`);
+const sets: [string, AdapterImage, number][] = [
+  ["one r=16 on q,k,v,o", randomImage(16, ATTENTION), 1],
+  ["distinct r=16 on q,k,v,o", randomImage(16, ATTENTION), loraBatch],
+  ["distinct r=16 on all linears", randomImage(16, LAYER_MODULES), loraBatch],
+];
+for (const [name, image, distinct] of sets) {
+  const mark = nextPage;
+  const routes: Route[] = [];
+  for (let i = 0; i < distinct; i++) routes.push(await place(image, `${name}${i}`));
+  const seconds = await decode(
+    loraBatch,
+    (row) => [routes[row % distinct]].filter((route) => route !== undefined),
+  );
+  console.log(
+    `${name.padEnd(30)} ${(seconds * 1e3).toFixed(2).padStart(8)} ${
+      (seconds / plain).toFixed(2).padStart(8)
+    }`,
+  );
+  nextPage = mark;
+}
+
+console.log("\nprefill    tokens       ms  TFLOP/s");
+for (const count of PREFILLS) {
+  await open(0, []);
+  const pages = takePages(Math.ceil(count / 16) * geometry.pagesPerBlock);
+  let first = true;
+  const seconds = await median(async () => {
+    const row = {
+      slot: slotId(0),
+      tokens: Array.from({ length: count }, (_, i) => i % config.vocabSize),
+      position: 0,
+      newPages: first ? pages : [],
+      sample: true,
+      promptTargets: null,
+    };
+    first = false;
+    await executor.step({ kind: "step", step: stepId(1), rows: [row] });
+  }, 3);
+  const flops = 2 * count * ((bytes - 2 * embedBytes) / 2) +
+    2 * 2 * config.layers * config.heads * config.headDim * count * count / 2;
+  console.log(
+    `${String(count).padStart(17)} ${(seconds * 1e3).toFixed(1).padStart(8)} ${
+      (flops / seconds / 1e12).toFixed(1).padStart(8)
+    }`,
+  );
+}
+console.log(`\npages used ${nextPage} of ${layerLayout.pages}`);
+Deno.exit(0);
