@@ -42,9 +42,14 @@ export class Executor {
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #planShape: PlanShape;
   #gains: Gains | null = null;
+  /** What the GPU refused, told by an event some time after the call. */
+  #refusal: string | null = null;
 
   private constructor(parts: ExecutorParts, readback: Readback) {
     this.#parts = parts;
+    parts.device.gpu.addEventListener("uncapturederror", (event) => {
+      this.#refusal ??= (event as GPUUncapturedErrorEvent).error.message;
+    });
     this.#readback = readback;
     this.#upload = new AdapterUpload(parts.device, STAGING_BYTES);
     this.#words = new Uint32Array(parts.bounds.stepWords);
@@ -78,6 +83,10 @@ export class Executor {
 
   /** Runs one step and returns what it sampled. */
   async step(command: Extract<Command, { kind: "step" }>): Promise<readonly SteppedRow[]> {
+    // A refused command buffer runs nothing and says so only here: results since then would be stale.
+    if (this.#refusal !== null) {
+      throw new Error(`Cannot run step ${command.step}: the GPU refused work: ${this.#refusal}`);
+    }
     const { device, buffers, forward } = this.#parts;
     const slots = command.rows.map((row) => {
       const slot = this.#slots.get(row.slot);
