@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import OpenAI from "openai";
 import { loadModelConfig } from "../../models/parse_config.ts";
 import { goldenModel, textOf } from "../support/golden_model.ts";
@@ -59,6 +59,31 @@ for (const architecture of ARCHITECTURES) {
         assert(Number(resident) < Object.keys(golden.cases).length - 1, "nothing was evicted");
         return;
       }
+      // Teacher-forced over HTTP: the echoed text's log probabilities are those of PEFT's logits.
+      for (const [variant, { adapter, prompts, logits }] of Object.entries(golden.cases)) {
+        const { prompt = [], tokens = [] } = prompts[logits.prompt] ?? {};
+        const text = [...prompt, ...tokens];
+        const { choices } = await client.completions.create({
+          model: adapter === null ? "base" : adapter.replace("adapters/", ""),
+          prompt: text,
+          max_tokens: 1,
+          temperature: 0,
+          echo: true,
+          logprobs: 0,
+        });
+        const seen = choices[0]?.logprobs?.token_logprobs ?? [];
+        for (const position of logits.positions) {
+          const next = text[position + 1];
+          if (next === undefined) continue;
+          const expected = logProbability(golden.logits(variant, logits.prompt, position), next);
+          assertAlmostEquals(
+            seen[position + 1] ?? NaN,
+            expected,
+            0.02,
+            `${variant} at ${position}`,
+          );
+        }
+      }
       // One prompt of each variant alone: the batch's other rows must not have mattered.
       const seen = new Set<string>();
       for (const { variant, model, prompt, expected } of cases) {
@@ -68,6 +93,13 @@ for (const architecture of ARCHITECTURES) {
       }
     });
   }
+}
+
+/** log softmax(logits)[token]. */
+function logProbability(logits: Float32Array, token: number): number {
+  const most = logits.reduce((a, b) => Math.max(a, b));
+  const sum = logits.reduce((all, value) => all + Math.exp(value - most), 0);
+  return (logits[token] ?? NaN) - most - Math.log(sum);
 }
 
 /** Room for about three of these tiny sequences and the largest adapter. */
