@@ -5,13 +5,13 @@ import { writeStep } from "../../kernels/step_words.ts";
 import { RESULT_WORDS } from "../../kernels/sample/results.ts";
 import { PREFILL_TILE } from "../../kernels/attention_prefill/attention_prefill.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
-import type { SlotId } from "../../memory/ids.ts";
+import type { SlotId, StepId } from "../../memory/ids.ts";
 import { AdapterUpload, type Gains } from "./adapter_upload.ts";
 import { Forward } from "./forward.ts";
 import type { GpuBuffers, Pool, PoolLayout, StepBounds } from "./gpu_buffers.ts";
 import { compileGains, type PipelineShape } from "./pipelines.ts";
-import { type PlanShape, planStep } from "./step_plan.ts";
-import type { Command, SteppedRow } from "./protocol.ts";
+import { type PlanShape, planStep, type StepPlan } from "./step_plan.ts";
+import type { Command, Row, SteppedRow } from "./protocol.ts";
 import { steppedRows } from "./results.ts";
 import { occurrences, openSlot, type Slot } from "./slots.ts";
 
@@ -29,6 +29,16 @@ export interface ExecutorParts {
   readonly headPool: Pool;
   readonly headLayout: PoolLayout;
   readonly forward: Forward;
+}
+
+/** A step that is encoded and waits for its turn on the GPU. */
+export interface PreparedStep {
+  readonly step: StepId;
+  readonly rows: readonly Row[];
+  readonly plan: StepPlan;
+  /** Of results to read back. */
+  readonly bytes: number;
+  readonly commands: GPUCommandBuffer;
 }
 
 const STAGING_BYTES = 32 * 2 ** 20;
@@ -81,35 +91,49 @@ export class Executor {
     }
   }
 
-  /** Runs one step and returns what it sampled. */
-  async step(command: Extract<Command, { kind: "step" }>): Promise<readonly SteppedRow[]> {
-    // A refused command buffer runs nothing and says so only here: results since then would be stale.
-    if (this.#refusal !== null) {
-      throw new Error(`Cannot run step ${command.step}: the GPU refused work: ${this.#refusal}`);
-    }
+  /**
+   * Everything of a step that can be done while the one before it runs: tables, upload, encoding.
+   * Steps are prepared, submitted and finished in order; at most one is submitted and not finished.
+   */
+  prepare({ step, rows }: Extract<Command, { kind: "step" }>): PreparedStep {
     const { device, buffers, forward } = this.#parts;
-    const slots = command.rows.map((row) => {
+    const slots = rows.map((row) => {
       const slot = this.#slots.get(row.slot);
       if (!slot) throw new RangeError(`Cannot run step: slot is not open, received ${row.slot}`);
       slot.pages.push(...row.newPages);
       return slot;
     });
-    const plan = planStep(command.rows, slots, this.#planShape);
+    const plan = planStep(rows, slots, this.#planShape);
     const words = writeStep(this.#words, plan.tables);
     device.gpu.queue.writeBuffer(buffers.step, 0, this.#words, 0, words);
-    const encoder = device.gpu.createCommandEncoder({ label: `step ${command.step}` });
+    const encoder = device.gpu.createCommandEncoder({ label: `step ${step}` });
     const pass = encoder.beginComputePass();
     forward.encode(pass, plan);
     pass.end();
     const bytes = plan.tables.logitRows * RESULT_WORDS * 4;
-    if (bytes === 0) {
-      device.gpu.queue.submit([encoder.finish()]);
-      return steppedRows(command.rows, plan, new Uint32Array(0));
+    if (bytes > 0) this.#readback.copy(encoder, buffers.results, bytes);
+    return { step, rows, plan, bytes, commands: encoder.finish() };
+  }
+
+  submit({ step, commands }: PreparedStep): void {
+    // A refused command buffer runs nothing and says so only here: results since then would be stale.
+    if (this.#refusal !== null) {
+      throw new Error(`Cannot run step ${step}: the GPU refused work: ${this.#refusal}`);
     }
-    this.#readback.copy(encoder, buffers.results, bytes);
-    device.gpu.queue.submit([encoder.finish()]);
-    const results = new Uint32Array(await this.#readback.read(bytes));
-    return steppedRows(command.rows, plan, results);
+    this.#parts.device.gpu.queue.submit([commands]);
+  }
+
+  /** What a submitted step sampled; with the built-in provider this blocks the thread until it is done. */
+  async finish({ rows, plan, bytes }: PreparedStep): Promise<readonly SteppedRow[]> {
+    const results = bytes === 0 ? new ArrayBuffer(0) : await this.#readback.read(bytes);
+    return steppedRows(rows, plan, new Uint32Array(results));
+  }
+
+  /** One step on its own. */
+  async step(command: Extract<Command, { kind: "step" }>): Promise<readonly SteppedRow[]> {
+    const prepared = this.prepare(command);
+    this.submit(prepared);
+    return await this.finish(prepared);
   }
 
   #open(command: Extract<Command, { kind: "open" }>): void {

@@ -2,6 +2,7 @@
 import { openPort, type Port } from "../port_channel.ts";
 import type { EngineOptions } from "../engine_options.ts";
 import type { Command, Event } from "./protocol.ts";
+import { messageOf, runSteps } from "./run_steps.ts";
 import { startExecutor } from "./start_executor.ts";
 
 // The executor has a thread of its own: reading results back blocks it until the GPU is done.
@@ -14,26 +15,13 @@ self.addEventListener("message", function begin(event: MessageEvent) {
 });
 
 async function run(options: EngineOptions): Promise<void> {
-  let executor;
+  let started;
   try {
-    const started = await startExecutor(options, (progress) => void sender.trySend(progress));
-    executor = started.executor;
-    await sender.send(started.ready);
+    started = await startExecutor(options, (progress) => void sender.trySend(progress));
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return await sender.send({ kind: "start_failed", error: message });
+    return await sender.send({ kind: "start_failed", error: messageOf(error) });
   }
-  for await (const command of receiver) {
-    if (command.kind !== "step") {
-      await executor.apply(command);
-      continue;
-    }
-    try {
-      const rows = await executor.step(command);
-      await sender.send({ kind: "stepped", step: command.step, rows });
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      await sender.send({ kind: "step_failed", step: command.step, error: message });
-    }
-  }
+  await sender.send(started.ready);
+  // What goes wrong from here on is this Worker's error, which ends the engine.
+  await runSteps(started.executor, receiver, sender);
 }

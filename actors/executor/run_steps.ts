@@ -1,0 +1,62 @@
+import type { Receiver, Sender } from "../channel.ts";
+import type { Executor, PreparedStep } from "./executor.ts";
+import type { Command, Event } from "./protocol.ts";
+
+/** How long the next step may take to arrive before the running one is read back without it. */
+const PATIENCE_MS = 2;
+
+/**
+ * The executor's loop. Step N + 1 is prepared while N runs and submitted as soon as N is read back, so the
+ * GPU waits for a submit, not for the host's planning and encoding. (Reading N back after submitting N + 1
+ * would be better still, but the built-in provider waits for all submitted work.)
+ */
+export async function runSteps(
+  executor: Executor,
+  commands: Receiver<Command>,
+  events: Sender<Event>,
+): Promise<void> {
+  let running: PreparedStep | null = null;
+  while (true) {
+    const command: Command | null = running
+      ? await within(commands, PATIENCE_MS)
+      : await commands.receive();
+    if (command !== null && command.kind !== "step") {
+      await executor.apply(command);
+      continue;
+    }
+    let prepared: PreparedStep | null = null;
+    try {
+      prepared = command && executor.prepare(command);
+      const finished = running;
+      const rows = finished && await executor.finish(finished);
+      if (prepared) executor.submit(prepared);
+      running = prepared;
+      if (finished && rows) await events.send({ kind: "stepped", step: finished.step, rows });
+    } catch (error) {
+      const step = running?.step ?? command?.step;
+      if (step !== undefined) {
+        await events.send({ kind: "step_failed", step, error: messageOf(error) });
+      }
+      return;
+    }
+  }
+}
+
+/** The next command, or null when none comes in time; nothing is lost either way. */
+async function within(commands: Receiver<Command>, milliseconds: number): Promise<Command | null> {
+  const ready = commands.tryReceive();
+  if (ready.state === "ok") return ready.value;
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), milliseconds);
+  try {
+    return await commands.receive(late.signal);
+  } catch (error) {
+    if (late.signal.aborted) return null;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
