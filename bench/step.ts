@@ -3,6 +3,7 @@
 import { startExecutor } from "../actors/executor/start_executor.ts";
 import type { Route } from "../actors/executor/protocol.ts";
 import { GREEDY } from "../actors/sampling.ts";
+import { Readback } from "../kernels/readback.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
 import { adapterId, pageId, requestId, slotId, stepId } from "../memory/ids.ts";
 import { type AdapterImage, pageGeometry } from "../models/adapter_image.ts";
@@ -186,6 +187,51 @@ async function decode(batch: number, routeOf: (row: number) => readonly Route[])
   }, software ? 3 : 9) / (steps + 1);
 }
 
+/** GPU time of each kernel of a decode step: a pass of its own for every dispatch, by timestamps. */
+async function profile(batch: number): Promise<Map<string, { count: number; seconds: number }>> {
+  await decode(batch, () => []);
+  const rows = Array.from({ length: batch }, (_, slot) => ({
+    slot: slotId(slot),
+    tokens: null,
+    position: CONTEXT,
+    newPages: [],
+    sample: true,
+    promptTargets: null,
+  }));
+  const { plan } = executor.prepare({ kind: "step", step: stepId(1), rows });
+  const dispatches = [...parts.forward.dispatches(plan)];
+  const { gpu } = device;
+  const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * dispatches.length });
+  const bytes = 16 * dispatches.length;
+  const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
+  const stamps = gpu.createBuffer({ size: bytes, usage });
+  const encoder = gpu.createCommandEncoder();
+  dispatches.forEach(({ write }, i) => {
+    const timestampWrites = {
+      querySet,
+      beginningOfPassWriteIndex: 2 * i,
+      endOfPassWriteIndex: 2 * i + 1,
+    };
+    const pass = encoder.beginComputePass({ timestampWrites });
+    write(pass);
+    pass.end();
+  });
+  encoder.resolveQuerySet(querySet, 0, 2 * dispatches.length, stamps, 0);
+  await timer.time(() => {}, 1);
+  gpu.queue.submit([encoder.finish()]);
+  const times = new BigUint64Array(
+    await (await Readback.create(device, bytes)).once(stamps, bytes),
+  );
+  const kernels = new Map<string, { count: number; seconds: number }>();
+  dispatches.forEach(({ name }, i) => {
+    const known = kernels.get(name) ?? { count: 0, seconds: 0 };
+    known.count++;
+    known.seconds += Number((times[2 * i + 1] ?? 0n) - (times[2 * i] ?? 0n)) / 1e9;
+    kernels.set(name, known);
+  });
+  return kernels;
+}
+
 const embedBytes = config.vocabSize * config.hiddenSize * 2;
 const kvBytes = CONTEXT * config.layers * 2 * config.kvHeads * config.headDim * 2;
 const base = new Map<number, number>();
@@ -250,6 +296,14 @@ for (const count of PREFILLS) {
       (flops / seconds / 1e12).toFixed(1).padStart(8)
     }`,
   );
+}
+for (const batch of software ? [1] : [1, 32]) {
+  console.log(`\nkernel time of a decode step, B=${batch}    dispatches       ms`);
+  for (const [name, { count, seconds }] of await profile(batch)) {
+    console.log(
+      `${name.padEnd(40)} ${String(count).padStart(5)} ${(seconds * 1e3).toFixed(3).padStart(8)}`,
+    );
+  }
 }
 console.log(`\npages used ${nextPage} of ${layerLayout.pages}`);
 Deno.exit(0);

@@ -208,6 +208,13 @@ export class Forward {
 
   /** Writes the dispatches of a step whose tables are already in the step buffer. */
   encode(pass: GPUComputePassEncoder, plan: StepPlan): void {
+    for (const { write } of this.dispatches(plan)) write(pass);
+  }
+
+  /** The dispatches of a step in order, by kernel name. */
+  *dispatches(
+    plan: StepPlan,
+  ): Generator<{ name: string; write(pass: GPUComputePassEncoder): void }> {
     const { tables } = plan;
     const counts: StepCounts = {
       tokens: tables.tokenCount,
@@ -218,20 +225,28 @@ export class Forward {
       decodeRows: tables.decodeRows.length / 4,
       prefillTiles: tables.prefillTiles.length / 2,
     };
-    const run = (dispatch: Dispatch) => {
-      const [x, y = 1, z = 1] = dispatch.workgroups(counts);
-      if (x * y * z === 0) return;
-      pass.setPipeline(dispatch.pipeline.pipeline);
-      pass.setBindGroup(0, dispatch.group);
-      pass.dispatchWorkgroups(x, y, z);
-    };
-    this.#dispatches.forEach(run);
-    if (counts.logitRows === 0) return;
-    this.#head.forEach(run);
-    if (plan.headAdapters) run(this.#logitsAdapter);
-    if (plan.penalize) run(this.#penalize);
-    run(plan.penalize ? this.#sampleScores : this.#sampleRaw);
-    if (plan.logprobs) run(this.#logprobs);
+    for (const { pipeline, group, workgroups } of this.#planned(plan, counts.logitRows)) {
+      const [x, y = 1, z = 1] = workgroups(counts);
+      if (x * y * z === 0) continue;
+      yield {
+        name: pipeline.name,
+        write: (pass) => {
+          pass.setPipeline(pipeline.pipeline);
+          pass.setBindGroup(0, group);
+          pass.dispatchWorkgroups(x, y, z);
+        },
+      };
+    }
+  }
+
+  *#planned(plan: StepPlan, logitRows: number): Generator<Dispatch> {
+    yield* this.#dispatches;
+    if (logitRows === 0) return;
+    yield* this.#head;
+    if (plan.headAdapters) yield this.#logitsAdapter;
+    if (plan.penalize) yield this.#penalize;
+    yield plan.penalize ? this.#sampleScores : this.#sampleRaw;
+    if (plan.logprobs) yield this.#logprobs;
   }
 }
 
