@@ -58,7 +58,11 @@ export async function openDevice(provider: Provider): Promise<Device> {
 
 function builtin(): GPU {
   // Without this a machine without a Vulkan driver silently gets a GL adapter that lacks f16.
-  if (Deno.build.os === "linux") Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
+  if (Deno.build.os === "linux") {
+    Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
+    // Mesa complains on standard error where a service has no such directory.
+    if (!Deno.env.has("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
+  }
   return navigator.gpu;
 }
 
