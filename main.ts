@@ -40,6 +40,7 @@ async function serve(config: Config): Promise<void> {
     engine: {
       modelDirectory: directory,
       gpu: config.gpu,
+      dtype: config.dtype,
       maxModelLen: config.maxModelLen ?? null,
       poolBytes: config.poolBytes ?? null,
       headPoolBytes: config.headPoolBytes ?? null,

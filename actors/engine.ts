@@ -16,7 +16,7 @@ import { memoryManager } from "./memory_manager/actor.ts";
 import type * as MemoryManager from "./memory_manager/protocol.ts";
 import { openPort } from "./port_channel.ts";
 import type { EngineEvent } from "./request_router/protocol.ts";
-import { openSocket } from "./socket_channel.ts";
+import { openSocket, type SocketLink } from "./socket_channel.ts";
 
 const CAPACITY = { socket: 1024, executor: 64, loader: 64, former: 4096, memory: 4096 } as const;
 
@@ -62,7 +62,7 @@ async function run(options: EngineOptions): Promise<void> {
     CAPACITY.executor,
   );
 
-  const ready = await executorReady(executor.receiver, epoch, outbox);
+  const ready = await executorReady(executor.receiver, epoch, front);
   const watchdog = new Watchdog(executor.sender);
   setInterval(() => {
     const silence = watchdog.overdue;
@@ -149,19 +149,21 @@ async function run(options: EngineOptions): Promise<void> {
   Deno.exit(0);
 }
 
-/** Passes start-up progress on until the executor is ready. */
+/** Passes start-up progress on until the executor is ready; where it cannot start, the front tells why. */
 async function executorReady(
   events: AsyncIterable<Executor.Event>,
   epoch: Epoch,
-  outbox: Sender<EngineEvent>,
+  front: SocketLink<EngineEvent, EngineCommand>,
 ): Promise<Extract<Executor.Event, { kind: "executor_ready" }>> {
   for await (const event of events) {
     if (event.kind === "executor_ready") return event;
     if (event.kind === "start_failed") {
-      await outbox.send({ kind: "start_failed", epoch, error: event.error });
-      fail(event.error);
+      await front.sender.send({ kind: "start_failed", epoch, error: event.error });
+      front.close();
+      await front.ended;
+      Deno.exit(1);
     }
-    if (event.kind === "progress") await outbox.send({ ...event, epoch });
+    if (event.kind === "progress") await front.sender.send({ ...event, epoch });
   }
   return fail("the executor ended before it was ready");
 }

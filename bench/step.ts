@@ -38,6 +38,7 @@ const { executor, parts } = await startExecutor({
   epoch: 1,
   modelDirectory: directory,
   gpu: provider,
+  dtype: "auto",
   maxModelLen: software ? 512 : 4096,
   poolBytes: software ? 64 * 2 ** 20 : 24 * 2 ** 30,
   headPoolBytes: null,

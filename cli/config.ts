@@ -50,9 +50,9 @@ const OPTIONS = {
   },
   dtype: {
     flag: "--dtype <dtype>",
-    about: "weights on the GPU: auto keeps the checkpoint's 16 bits",
+    about: "f32 checkpoints become f16 (auto too) or bf16; 16-bit ones stay what they are",
     fallback: "auto",
-    schema: z.enum(["auto"], { message: "expected auto" }),
+    schema: z.enum(["auto", "f16", "bf16"], { message: "expected auto, f16 or bf16" }),
   },
   maxModelLen: {
     flag: "--max-model-len <tokens>",

@@ -9,6 +9,8 @@ export interface WeightChunk {
 }
 
 export type WeightDtype = "f16" | "bf16";
+/** What matrices shall be on the GPU; auto: the checkpoint's own 16 bits, f16 where it has 32. */
+export type WantedDtype = "auto" | WeightDtype;
 
 const CHUNK = 16 * 2 ** 20;
 /** Not weights: buffers that old checkpoints carry along. */
@@ -22,13 +24,14 @@ export function bufferBytes({ kind, parts }: WeightBuffer): number {
 
 /**
  * Checks the checkpoint against the plan: every tensor there, of the right shape, none left over.
- * @returns the element type of all matrices on the GPU (f32 checkpoints become f16).
+ * @returns the element type of all matrices on the GPU: only those of f32 checkpoints are converted.
  * @throws {TypeError} naming the tensor, what was expected and what was found.
  */
 export function checkWeights(
   checkpoint: Checkpoint,
   plan: readonly WeightBuffer[],
   tiedEmbeddings: boolean,
+  wanted: WantedDtype = "auto",
 ): WeightDtype {
   const known = new Set<string>();
   let matrices: string | null = null;
@@ -71,13 +74,22 @@ export function checkWeights(
         `received ${left}`,
     );
   }
-  return matrices === "BF16" ? "bf16" : "f16";
+  if (matrices === "F32") return wanted === "auto" ? "f16" : wanted;
+  const own = matrices === "BF16" ? "bf16" : "f16";
+  if (wanted !== "auto" && wanted !== own) {
+    throw new TypeError(
+      `Cannot load model: --dtype ${wanted} converts f32 checkpoints only, received one in ${own}; ` +
+        `use --dtype auto`,
+    );
+  }
+  return own;
 }
 
 /** All weights in chunks of at most 16 MiB; host memory never holds more than two of them. */
 export function* streamWeights(
   checkpoint: Checkpoint,
   plan: readonly WeightBuffer[],
+  dtype: WeightDtype,
 ): Generator<WeightChunk> {
   const input = new Uint8Array(CHUNK);
   const output = new Uint8Array(CHUNK);
@@ -88,7 +100,7 @@ export function* streamWeights(
       if (!tensor) {
         throw new TypeError(`Cannot load model: its files have no tensor ${part.tensor}`);
       }
-      const convert = converter(kind, tensor);
+      const convert = converter(kind, tensor, dtype);
       // Half a chunk at a time, so that widened elements fit a whole one.
       for (let at = 0; at < tensor.bytes; at += CHUNK / 2) {
         const read = input.subarray(0, Math.min(CHUNK / 2, tensor.bytes - at));
@@ -106,8 +118,12 @@ type Convert = (
   output: Uint8Array<ArrayBuffer>,
 ) => Uint8Array<ArrayBuffer>;
 
-function converter(kind: WeightBuffer["kind"], tensor: CheckpointTensor): Convert {
-  if (kind === "matrix") return tensor.dtype === "F32" ? narrow(tensor) : (input) => input;
+function converter(
+  kind: WeightBuffer["kind"],
+  tensor: CheckpointTensor,
+  dtype: WeightDtype,
+): Convert {
+  if (kind === "matrix") return tensor.dtype === "F32" ? narrow(tensor, dtype) : (input) => input;
   switch (tensor.dtype) {
     case "F32":
       return (input) => input;
@@ -127,20 +143,37 @@ function converter(kind: WeightBuffer["kind"], tensor: CheckpointTensor): Conver
   }
 }
 
-/** f32 to f16, refusing what f16 cannot hold. */
-function narrow(tensor: CheckpointTensor): Convert {
+/** f32 to 16 bits, rounded to nearest even; what they cannot hold is refused. */
+function narrow(tensor: CheckpointTensor, dtype: WeightDtype): Convert {
   return (input, output) => {
     const floats = new Float32Array(input.buffer, 0, input.length / 4);
-    const halves = new Float16Array(output.buffer, 0, floats.length);
-    halves.set(floats);
-    for (let i = 0; i < halves.length; i++) {
-      if (Number.isFinite(halves[i])) continue;
+    const bad = dtype === "f16" ? toF16(floats, output) : toBf16(input, output);
+    if (bad >= 0) {
+      const hint = dtype === "f16" && Number.isFinite(floats[bad]) ? "; try --dtype bf16" : "";
       throw new TypeError(
-        `Cannot load model: ${tensor.file}: ${tensor.name} does not fit into f16, received ${
-          floats[i]
-        }`,
+        `Cannot load model: ${tensor.file}: ${tensor.name} does not fit into ${dtype}, received ` +
+          `${floats[bad]}${hint}`,
       );
     }
     return output.subarray(0, input.length / 2);
   };
+}
+
+/** @returns the place of the first number that f16 cannot hold, or -1. */
+function toF16(floats: Float32Array, output: Uint8Array<ArrayBuffer>): number {
+  const halves = new Float16Array(output.buffer, 0, floats.length);
+  halves.set(floats);
+  return halves.findIndex((half) => !Number.isFinite(half));
+}
+
+/** @returns the place of the first number that bf16 cannot hold, or -1. */
+function toBf16(input: Uint8Array<ArrayBuffer>, output: Uint8Array<ArrayBuffer>): number {
+  const words = new Uint32Array(input.buffer, 0, input.length / 4);
+  const halves = new Uint16Array(output.buffer, 0, words.length);
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] ?? 0;
+    halves[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+    if (((halves[i] ?? 0) & 0x7f80) === 0x7f80) return i;
+  }
+  return -1;
 }

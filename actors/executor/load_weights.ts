@@ -2,7 +2,12 @@ import type { Device } from "../../kernels/device.ts";
 import { Readback } from "../../kernels/readback.ts";
 import { Checkpoint } from "../../models/checkpoint.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
-import { bufferBytes, checkWeights, streamWeights } from "../../models/stream_weights.ts";
+import {
+  bufferBytes,
+  checkWeights,
+  streamWeights,
+  type WantedDtype,
+} from "../../models/stream_weights.ts";
 import { weightPlan } from "../../models/weight_plan.ts";
 
 export interface LoadedWeights {
@@ -20,11 +25,12 @@ export async function loadWeights(
   device: Device,
   directory: string,
   config: ModelConfig,
+  wanted: WantedDtype,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<LoadedWeights> {
   using checkpoint = Checkpoint.open(directory);
   const plan = weightPlan(config);
-  const bf16 = checkWeights(checkpoint, plan, config.tiedEmbeddings) === "bf16";
+  const dtype = checkWeights(checkpoint, plan, config.tiedEmbeddings, wanted);
   const weightBytes = plan.reduce((sum, buffer) => sum + bufferBytes(buffer), 0);
   const weights = new Map<string, GPUBuffer>();
   device.gpu.pushErrorScope("out-of-memory");
@@ -48,7 +54,8 @@ export async function loadWeights(
   const readback = await Readback.create(device, 16);
   let done = 0;
   let drained = 0;
-  for (const { buffer, offset, bytes } of streamWeights(checkpoint, plan)) {
+  onProgress(0, weightBytes);
+  for (const { buffer, offset, bytes } of streamWeights(checkpoint, plan, dtype)) {
     const target = weights.get(buffer);
     if (!target) throw new RangeError(`Cannot load model: no buffer ${buffer}`);
     device.gpu.queue.writeBuffer(target, offset, bytes);
@@ -59,5 +66,5 @@ export async function loadWeights(
       onProgress(done, weightBytes);
     }
   }
-  return { weights, weightBytes, bf16 };
+  return { weights, weightBytes, bf16: dtype === "bf16" };
 }

@@ -40,6 +40,7 @@ export async function startExecutor(
     device,
     options.modelDirectory,
     config,
+    options.dtype,
     (done, total) => onProgress({ kind: "progress", label: "weights", done, total, unit: "bytes" }),
   );
   const activations = Object.values(bufferBytes(config, bounds)).reduce((sum, n) => sum + n, 0);

@@ -10,6 +10,7 @@ export function testOptions(
     epoch: 1,
     modelDirectory,
     gpu: (Deno.env.get("CHORUS_GPU") ?? "builtin") as "builtin" | "dawn",
+    dtype: "auto",
     maxModelLen: 256,
     poolBytes: 32 * 2 ** 20,
     headPoolBytes: null,
