@@ -25,7 +25,8 @@ const SHRINK_TOKENS = 4;
 const SHRINK_RANKS = 16;
 /** Decode attention splits sequences until about this many workgroups run. */
 const DECODE_WORKGROUPS = 512;
-const SPLIT_AT_LEAST = 128;
+/** The kernel takes this many keys at a time: pieces are multiples of it. */
+const KEYS_AT_ONCE = 64;
 
 /** Lays out one step: `slots[i]` holds what stays the same for `rows[i]`. */
 export function planStep(
@@ -155,8 +156,8 @@ function decodeWork(
   for (const { token, length } of decodes) {
     const oldest = shape.window === null ? 0 : Math.max(0, length - shape.window);
     const keys = length - oldest;
-    const pieces = Math.min(most, Math.ceil(keys / SPLIT_AT_LEAST));
-    const size = Math.ceil(keys / pieces / 16) * 16;
+    const pieces = Math.min(most, Math.ceil(keys / KEYS_AT_ONCE));
+    const size = Math.ceil(keys / pieces / KEYS_AT_ONCE) * KEYS_AT_ONCE;
     const first = decodeItems.length / 4;
     for (let key = oldest; key < length; key += size) {
       decodeItems.push(token, key, Math.min(length, key + size), 0);
