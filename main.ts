@@ -9,15 +9,20 @@ import { readApiKeys } from "./cli/api_keys.ts";
 import { CommanderError } from "commander";
 import { type Config, ConfigError, parseConfig } from "./cli/config.ts";
 import { observeEngine } from "./cli/engine_observer.ts";
+import { drainOnSignal } from "./cli/drain.ts";
+import { listen } from "./cli/listen.ts";
 import { configureLogging } from "./cli/logging.ts";
 import { modelCatalogue } from "./cli/model_catalogue.ts";
+import { enginePermissions } from "./cli/permissions.ts";
+import { readiness } from "./cli/readiness.ts";
 import { ChatTemplate } from "./models/chat_template.ts";
 import { loadModelConfig } from "./models/parse_config.ts";
 import { Tokenizer } from "./models/tokenizer.ts";
 import { createApp } from "./routes/app.ts";
 import { Metrics } from "./routes/metrics_registry.ts";
 
-const DEMO = fileURLToPath(new URL("./models/demo", import.meta.url));
+const ROOT = fileURLToPath(new URL("./", import.meta.url));
+const DEMO = `${ROOT}models/demo`;
 
 async function serve(config: Config): Promise<void> {
   await configureLogging();
@@ -27,6 +32,7 @@ async function serve(config: Config): Promise<void> {
   const base = config.name ??
     (demo ? "demo" : directory.replace(/\/+$/, "").split("/").pop() ?? "base");
 
+  const apiKeys = await readApiKeys(config);
   const model = await loadModelConfig(directory);
   const tokenizer = await Tokenizer.load(directory);
   const registry = new AdapterRegistry();
@@ -50,14 +56,12 @@ async function serve(config: Config): Promise<void> {
     },
     engineProgram: (socket) => [
       "run",
-      "--no-prompt",
-      "--allow-read",
-      `--allow-write=${socket}`,
-      `--allow-net=unix:${socket}`,
-      "--allow-env",
-      // Dawn is a native addon; Deno's own WebGPU needs no permission.
-      ...(config.gpu === "dawn" ? ["--allow-ffi", "--allow-sys"] : []),
-      fileURLToPath(new URL("./actors/engine.ts", import.meta.url)),
+      ...enginePermissions({
+        socket,
+        directories: [ROOT, directory, ...(adapters === undefined ? [] : [adapters])],
+        dawn: config.gpu === "dawn",
+      }),
+      `${ROOT}actors/engine.ts`,
     ],
     router: {
       vocabSize: model.vocabSize,
@@ -72,17 +76,13 @@ async function serve(config: Config): Promise<void> {
     registry,
     observe: (event) => observe(event),
   });
-  // Until the adapters that were there at the start are in, their names would be unknown ones.
-  let settled = false;
-  const status = () => {
-    settled ||= registry.list().every(({ state }) => state.kind !== "registering");
-    const ready = settled && router.engine.phase === "ready";
-    const reason = router.engine.reason ??
-      (router.engine.phase === "ready"
-        ? "adapters are loading"
-        : `the engine is ${router.engine.phase}`);
-    return { ready, reason };
-  };
+  const draining = drainOnSignal({
+    router,
+    supervisor,
+    hangUp: () => server.shutdown(),
+    seconds: config.drainSeconds,
+  });
+  const status = readiness(router, registry, draining);
   const metrics = new Metrics(() => status().ready);
   const observe = observeEngine({ registry, metrics });
   const app = createApp({
@@ -90,31 +90,16 @@ async function serve(config: Config): Promise<void> {
     models: modelCatalogue(base, registry),
     status,
     metrics,
-    apiKeys: await readApiKeys(config),
+    apiKeys,
     maxBodyBytes: config.maxBodyBytes,
   });
-  const server = Deno.serve({
-    hostname: config.host,
-    port: config.port,
-    onListen: ({ hostname, port }) =>
-      console.error(`Listening on http://${hostname}:${port} (loading ${base})`),
-  }, app.fetch);
-
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    Deno.addSignalListener(signal, async () => {
-      console.error(`${signal}: no new requests; running ones have ${config.drainSeconds} s`);
-      await router.drain(config.drainSeconds * 1000);
-      supervisor.stop();
-      await Promise.all([supervisor.stopped, server.shutdown()]);
-      Deno.exit(0);
-    });
-  }
+  const server = listen({ ...config, handler: app.fetch, base });
   const exit = await supervisor.stopped;
   if (exit.kind === "crashed") Deno.exit(1);
 }
 
 try {
-  await serve(parseConfig(Deno.args, Deno.env.toObject()));
+  await serve(parseConfig(Deno.args, Deno.env));
 } catch (error) {
   if (error instanceof CommanderError) Deno.exit(error.exitCode === 0 ? 0 : 2);
   console.error(error instanceof Error ? error.message : String(error));

@@ -4,9 +4,11 @@ import { z } from "zod";
 const bytes = z.string().regex(/^\d+(\.\d+)?\s*([kmgt]i?b?|b)?$/i, {
   message: "expected a number of bytes such as 512MiB or 40GB",
 }).transform(parseBytes);
-const count = (least: number) =>
-  z.coerce.number({ message: "expected a whole number" })
-    .int({ message: "expected a whole number" }).min(least, `expected at least ${least}`);
+const whole = z.string().regex(/^\d+$/, "expected a whole number").transform(Number);
+const count = (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  whole.pipe(
+    z.number().min(least, `expected at least ${least}`).max(most, `expected at most ${most}`),
+  );
 
 /** Every option of `deno task serve`: flag, meaning, default and check, written once. */
 const OPTIONS = {
@@ -38,7 +40,7 @@ const OPTIONS = {
     flag: "--port <port>",
     about: "port to listen on; 0 picks a free one",
     fallback: "8000",
-    schema: count(0).max(65535, "expected at most 65535"),
+    schema: count(0, 65535),
   },
   gpu: {
     flag: "--gpu <provider>",
@@ -82,7 +84,7 @@ const OPTIONS = {
     flag: "--max-running <sequences>",
     about: "sequences that run at once",
     fallback: "64",
-    schema: count(1).max(1024, "expected at most 1024"),
+    schema: count(1, 1024),
   },
   maxQueued: {
     flag: "--max-queued <requests>",
@@ -112,7 +114,7 @@ const OPTIONS = {
     flag: "--drain-seconds <seconds>",
     about: "how long running streams may go on after SIGTERM",
     fallback: "30",
-    schema: z.coerce.number({ message: "expected a number" }).min(0),
+    schema: z.string().regex(/^\d+(\.\d+)?$/, "expected a number of seconds").transform(Number),
   },
 } as const;
 
@@ -129,7 +131,7 @@ export const variableOf = (name: string): string =>
  */
 export function parseConfig(
   args: readonly string[],
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Pick<Deno.Env, "get">,
 ): Config {
   const command = new Command("chorus").description("One base model, thousands of voices.")
     .exitOverride().helpOption("--help", "list the options");
@@ -141,7 +143,8 @@ export function parseConfig(
   const flags = command.opts<Record<string, string>>();
   const config: Record<string, unknown> = {};
   for (const [name, { schema, fallback }] of Object.entries(OPTIONS)) {
-    const value = flags[name] ?? environment[variableOf(name)] ?? fallback;
+    // A variable that is set to nothing is how compose files leave one out.
+    const value = flags[name] ?? (environment.get(variableOf(name)) || fallback);
     const parsed = schema.safeParse(value);
     if (!parsed.success) {
       const flag = OPTIONS[name as keyof Options].flag.split(" ")[0];

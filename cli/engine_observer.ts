@@ -13,6 +13,7 @@ export function observeEngine(
   },
 ): (event: EngineEvent) => void {
   const nameOf = (id: string) => registry.list().find((entry) => entry.id === id)?.name ?? id;
+  let hopeless = false;
   return (event) => {
     switch (event.kind) {
       case "progress":
@@ -34,10 +35,13 @@ export function observeEngine(
       }
       case "engine_lost":
         progress.stop();
-        return print(`The engine is lost: ${event.reason}`);
+        // Its end is no news where it has said that it cannot start.
+        if (!hopeless) print(`The engine is lost: ${event.reason}`);
+        return;
       case "start_failed":
+        hopeless = true;
         progress.stop();
-        return print(event.error);
+        return print(`The engine cannot run: ${event.error}`);
       case "load_changed":
         return metrics.load(event.load);
       case "progressed":

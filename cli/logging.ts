@@ -6,6 +6,8 @@ export async function configureLogging(): Promise<void> {
     sinks: { console: getConsoleSink() },
     loggers: [
       { category: "chorus", lowestLevel: "warning", sinks: ["console"] },
+      // What becomes of the engine is told by observeEngine(), once.
+      { category: ["chorus", "engine"], sinks: [], parentSinks: "override" },
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["console"] },
     ],
   });

@@ -1,55 +1,58 @@
-// Makes a bare machine ready: npm packages are installed by Deno itself when this file's imports resolve;
-// what is left is a Vulkan driver. Run before serve and test.
+// Makes a bare machine ready, before serve and test: Deno installs the npm packages by itself, so what is left is
+// a Vulkan driver.
 
-const INSTALL = ["install", "-y", "--no-install-recommends", "mesa-vulkan-drivers", "libvulkan1"];
+const INSTALL = ["install", "-y", "--no-install-recommends", "libvulkan1", "mesa-vulkan-drivers"];
+const COMMAND = `apt-get update && apt-get ${INSTALL.join(" ")}`;
 
-/** True where WebGPU finds an adapter; asked in a process of its own, since drivers are looked up once. */
+/** True where WebGPU finds an adapter; asked in a Worker of its own, since a thread looks drivers up once. */
 async function hasAdapter(): Promise<boolean> {
-  const probe = "const a = await navigator.gpu.requestAdapter(); Deno.exit(a ? 0 : 1)";
-  const { success } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--unstable-webgpu", probe],
-    env: {
-      DENO_WEBGPU_BACKEND: Deno.build.os === "linux" ? "vulkan" : "",
-      XDG_RUNTIME_DIR: "/tmp",
-    },
-    stdout: "null",
-    stderr: "null",
-  }).output();
-  return success;
+  const worker = new Worker(new URL("./find_adapter.ts", import.meta.url), { type: "module" });
+  try {
+    return await new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data === true);
+      worker.onerror = (event) => {
+        event.preventDefault();
+        reject(new Error(`Cannot look for a GPU: ${event.message}`));
+      };
+    });
+  } finally {
+    worker.terminate();
+  }
 }
 
-async function succeeds(command: string, args: string[]): Promise<boolean> {
+/** Runs apt-get; its output goes to the operator only where it failed. */
+async function aptGet(...args: string[]): Promise<boolean> {
   try {
-    const child = new Deno.Command(command, {
+    const { success, stderr } = await new Deno.Command("apt-get", {
       args,
       env: { DEBIAN_FRONTEND: "noninteractive" },
-      stdout: "null",
-    });
-    return (await child.output()).success;
+      stdin: "null",
+    }).output();
+    if (!success) await Deno.stderr.write(stderr);
+    return success;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
 }
 
-if (!await hasAdapter()) {
-  const command = `apt-get update && apt-get ${INSTALL.join(" ")}`;
-  const mayInstall = Deno.build.os === "linux" && Deno.uid() === 0 &&
-    await succeeds("apt-get", ["--version"]);
-  if (!mayInstall) {
+async function setUp(): Promise<boolean> {
+  if (await hasAdapter()) return true;
+  if (Deno.build.os !== "linux") {
+    console.error("No GPU adapter found: install your GPU's driver.");
+    return false;
+  }
+  if (Deno.uid() !== 0 || !await aptGet("--version")) {
     console.error(
-      "No GPU adapter found. Install your GPU's Vulkan driver, or Mesa's software one:\n" +
-        `  ${Deno.build.os === "linux" ? `sudo sh -c '${command}'` : "see your vendor's page"}`,
+      "No GPU adapter found: install your GPU's Vulkan driver, or Mesa's software one (slow, but correct).\n" +
+        `On Debian and Ubuntu:  sudo sh -c '${COMMAND}'`,
     );
-    Deno.exit(1);
+    return false;
   }
-  console.error(
-    "No GPU adapter found: installing Mesa's software Vulkan driver (slow, but correct).",
-  );
-  const installed = await succeeds("apt-get", ["update", "-qq"]) &&
-    await succeeds("apt-get", INSTALL);
-  if (!installed || !await hasAdapter()) {
-    console.error(`Cannot set up a GPU adapter: this failed or did not help: ${command}`);
-    Deno.exit(1);
-  }
+  console.error("No GPU adapter found: installing the Vulkan loader and Mesa's software driver.");
+  if (await aptGet("update", "-qq") && await aptGet(...INSTALL) && await hasAdapter()) return true;
+  console.error(`Cannot set up a GPU adapter: this failed or did not help: ${COMMAND}`);
+  return false;
 }
+
+if (!await setUp()) Deno.exit(1);

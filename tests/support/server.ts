@@ -1,4 +1,5 @@
 import { TextLineStream } from "@std/streams";
+import { frontPermissions } from "../../cli/permissions.ts";
 
 const root = new URL("../..", import.meta.url);
 const READY_MS = 120_000;
@@ -20,19 +21,50 @@ export interface ServerOptions {
   readonly untilListening?: boolean;
 }
 
+/** The program's command line, with the permissions that the serve task gives it. */
+const commandLine = (args: readonly string[]) => [
+  "run",
+  ...frontPermissions(Deno.execPath(), Deno.env.get("TMPDIR") ?? "/tmp"),
+  "main.ts",
+  "--port",
+  "0",
+  ...args,
+];
+
+const environment = (more: Readonly<Record<string, string>> = {}) => ({
+  XDG_RUNTIME_DIR: "/tmp",
+  CHORUS_GPU: Deno.env.get("CHORUS_GPU") ?? "builtin",
+  ...more,
+});
+
+/** Runs main.ts to its end, which is soon: SIGKILL, and code 137, after `deadlineMs`. */
+export async function runMain(
+  options: Pick<ServerOptions, "args" | "env"> & { readonly deadlineMs?: number },
+): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: commandLine(options.args ?? []),
+    cwd: root,
+    env: environment(options.env),
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), options.deadlineMs ?? 30_000);
+  const { code, stdout, stderr } = await child.output();
+  clearTimeout(timer);
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
 /**
  * Starts main.ts on a free port.
  * @throws {Error} with what it wrote, when it ends before it is ready.
  */
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "main.ts", "--port", "0", ...options.args ?? []],
+    args: commandLine(options.args ?? []),
     cwd: root,
-    env: {
-      XDG_RUNTIME_DIR: "/tmp",
-      CHORUS_GPU: Deno.env.get("CHORUS_GPU") ?? "builtin",
-      ...options.env,
-    },
+    env: environment(options.env),
     stdin: "null",
     stdout: "inherit",
     stderr: "piped",

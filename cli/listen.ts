@@ -1,0 +1,24 @@
+/**
+ * Listens, and tells the operator where.
+ * @throws {Error} naming the address, where it is taken or not this machine's.
+ */
+export function listen({ host, port, handler, base }: {
+  readonly host: string;
+  readonly port: number;
+  readonly handler: Deno.ServeHandler;
+  /** The model that is being loaded meanwhile. */
+  readonly base: string;
+}): Deno.HttpServer {
+  try {
+    return Deno.serve({
+      hostname: host,
+      port,
+      onListen: ({ hostname, port }) => {
+        const name = hostname.includes(":") ? `[${hostname}]` : hostname;
+        console.error(`Listening on http://${name}:${port} (loading ${base})`);
+      },
+    }, handler);
+  } catch (error) {
+    throw new Error(`Cannot listen: ${(error as Error).message}, received ${host}:${port}`);
+  }
+}

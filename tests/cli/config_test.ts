@@ -1,0 +1,78 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { CommanderError } from "commander";
+import fc from "fast-check";
+import { ConfigError, parseConfig, variableOf } from "../../cli/config.ts";
+
+const parse = (args: readonly string[], variables: Record<string, string> = {}) =>
+  parseConfig(args, new Map(Object.entries(variables)));
+
+Deno.test("parseConfig() needs nothing", () => {
+  const config = parse([]);
+  assertEquals([config.host, config.port, config.gpu], ["127.0.0.1", 8000, "auto"]);
+  assertEquals([config.model, config.poolBytes, config.apiKey], [undefined, undefined, undefined]);
+});
+
+Deno.test("parseConfig() takes a flag before its variable, and the variable before the default", () => {
+  const variables = { CHORUS_MAX_MODEL_LEN: "100", CHORUS_HOST: "::1", CHORUS_PORT: "" };
+  const config = parse(["--max-model-len", "200"], variables);
+  assertEquals([config.maxModelLen, config.host, config.port], [200, "::1", 8000]);
+});
+
+Deno.test("parseConfig() reads bytes with decimal and binary units", () => {
+  const cases = {
+    "4096": 4096,
+    "16b": 16,
+    "4KiB": 4096,
+    "4k": 4096,
+    "1.5GiB": 1.5 * 2 ** 30,
+    "40GB": 40e9,
+    "2 tb": 2e12,
+    "1T": 2 ** 40,
+  };
+  for (const [text, expected] of Object.entries(cases)) {
+    assertEquals(parse(["--pool-bytes", text]).poolBytes, expected, text);
+  }
+});
+
+Deno.test("parseConfig() names the option, the value and what was expected", () => {
+  const cases: [string, string, string][] = [
+    ["port", "65536", "expected at most 65535"],
+    ["port", "8e3", "expected a whole number"],
+    ["max-running", "0", "expected at least 1"],
+    ["max-batch-tokens", "-5", "expected a whole number"],
+    ["pool-bytes", "lots", "expected a number of bytes such as 512MiB or 40GB"],
+    ["gpu", "cuda", "expected auto, builtin or dawn"],
+    ["dtype", "int4", "expected auto, f16 or bf16"],
+    ["drain-seconds", "soon", "expected a number of seconds"],
+  ];
+  for (const [name, value, why] of cases) {
+    const received = `received ${JSON.stringify(value)}`;
+    assertThrows(
+      () => parse([`--${name}=${value}`]),
+      ConfigError,
+      `Cannot use --${name}: ${why}, ${received}`,
+    );
+    const variable = `CHORUS_${name.toUpperCase().replaceAll("-", "_")}`;
+    assertThrows(
+      () => parse([], { [variable]: value }),
+      ConfigError,
+      `Cannot use ${variable}: ${why}, ${received}`,
+    );
+  }
+});
+
+Deno.test("parseConfig() takes no number that it does not understand whole", () => {
+  fc.assert(fc.property(fc.string({ minLength: 1 }), (text) => {
+    fc.pre(!/^\d+$/.test(text));
+    assertThrows(() => parse([`--max-queued=${text}`]), ConfigError, "--max-queued");
+  }));
+});
+
+Deno.test("parseConfig() refuses options that are not there", () => {
+  assertThrows(() => parse(["--gpus", "1"]), CommanderError, "unknown option '--gpus'");
+  assertThrows(() => parse(["model"]), CommanderError, "too many arguments");
+});
+
+Deno.test("variableOf() writes an option's name as its variable", () => {
+  assertEquals(variableOf("maxBatchTokens"), "CHORUS_MAX_BATCH_TOKENS");
+});

@@ -1,0 +1,58 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { variableOf } from "../cli/config.ts";
+import { runMain } from "./support/server.ts";
+
+Deno.test("a bad option ends the process with 2 and names itself, its value and what was expected", async () => {
+  const flag = await runMain({ args: ["--max-running", "many"] });
+  assertEquals(flag, {
+    code: 2,
+    stdout: "",
+    stderr: 'Cannot use --max-running: expected a whole number, received "many"\n',
+  });
+  const variable = await runMain({ env: { CHORUS_GPU: "metal" } });
+  assertEquals(variable, {
+    code: 2,
+    stdout: "",
+    stderr: 'Cannot use CHORUS_GPU: expected auto, builtin or dawn, received "metal"\n',
+  });
+});
+
+Deno.test("--help lists every option with its variable", async () => {
+  const { code, stdout } = await runMain({ args: ["--help"] });
+  assertEquals(code, 0);
+  const source = await Deno.readTextFile(new URL("../cli/config.ts", import.meta.url));
+  const flags = source.matchAll(/flag: "--([a-z-]+) /g).map(([, flag = ""]) => flag).toArray();
+  assert(flags.length >= 17);
+  for (const flag of flags) {
+    assertStringIncludes(stdout, `--${flag} <`);
+    const name = flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+    // A line may break between the words of a description, never within the variable.
+    assertStringIncludes(stdout, variableOf(name));
+  }
+});
+
+const HOPELESS = [
+  { args: ["--model", "/nowhere"], why: "/nowhere" },
+  { args: ["--adapters", "/nowhere"], why: "/nowhere" },
+  { args: ["--pool-bytes", "4KiB"], why: "received 4096" },
+  { args: ["--max-model-len", "100000"], why: "the model has 512 positions, received 100000" },
+  { args: ["--dtype", "bf16"], why: "--dtype bf16" },
+];
+for (const { args, why } of HOPELESS) {
+  Deno.test(`main ends with 1 and says why, once, where ${args.join(" ")} can never work`, async () => {
+    const { code, stderr } = await runMain({ args });
+    assertEquals(code, 1, stderr);
+    const told = stderr.split("\n").filter((line) => line.includes("Cannot"));
+    assertEquals(told.length, 1, stderr);
+    assertStringIncludes(told[0] ?? "", why);
+    assert(!stderr.includes("restart"), stderr);
+  });
+}
+
+Deno.test("main ends with 1 where its port is taken", async () => {
+  using taken = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const { port } = taken.addr as Deno.NetAddr;
+  const { code, stderr } = await runMain({ args: ["--port", String(port)] });
+  assertEquals(code, 1);
+  assertMatch(stderr, /^Cannot listen: .*in use.*, received 127\.0\.0\.1:\d+\n$/);
+});
