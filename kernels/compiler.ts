@@ -18,6 +18,11 @@ export class Compiler {
     this.#device = device;
   }
 
+  /** What the device can do beyond the minimum: a kernel may need some of it. */
+  get features(): Pick<ReadonlySet<string>, "has"> {
+    return this.#device.features;
+  }
+
   /**
    * Pipeline of `kernel` with these `override` constants and `const` header values.
    * @throws {SyntaxError} with the compiler's message where the text or a constant is wrong.

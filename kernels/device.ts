@@ -34,7 +34,10 @@ export async function openDevice(provider: Provider): Promise<Device> {
   }
   const limits = adapter.limits;
   const device = await adapter.requestDevice({
-    requiredFeatures: adapter.features.has("timestamp-query") ? ["timestamp-query"] : [],
+    requiredFeatures: [
+      ...adapter.features.has("timestamp-query") ? ["timestamp-query" as const] : [],
+      ...provider === "dawn" && hasMatrices(adapter) ? MATRIX_FEATURES : [],
+    ],
     requiredLimits: {
       maxBufferSize: limits.maxBufferSize,
       maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
@@ -54,6 +57,32 @@ export async function openDevice(provider: Provider): Promise<Device> {
     software: /llvmpipe|swiftshader|software/i.test(description),
     limits: { maxBinding: limits.maxStorageBufferBindingSize, maxBuffer: limits.maxBufferSize },
   };
+}
+
+/** Subgroup matrices (tensor cores) and what they are used with; an experiment of Dawn's, unknown to the types. */
+const MATRIX_FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "chromium-experimental-subgroup-matrix",
+] as GPUFeatureName[];
+
+interface MatrixAdapterInfo {
+  readonly subgroupMinSize?: number;
+  readonly subgroupMaxSize?: number;
+  readonly subgroupMatrixConfigs?: Iterable<
+    Readonly<Record<"componentType" | "resultComponentType" | "M" | "N" | "K", string | number>>
+  >;
+}
+
+/** Whether subgroups of 32 multiply 16 x 16 x 16 matrices of f16 into f32, as kernels/linear_matrix does. */
+function hasMatrices(adapter: GPUAdapter): boolean {
+  const info = adapter.info as MatrixAdapterInfo;
+  return MATRIX_FEATURES.every((feature) => adapter.features.has(feature)) &&
+    info.subgroupMinSize === 32 && info.subgroupMaxSize === 32 &&
+    [...info.subgroupMatrixConfigs ?? []].some((config) =>
+      config.componentType === "f16" && config.resultComponentType === "f32" &&
+      config.M === 16 && config.N === 16 && config.K === 16
+    );
 }
 
 function builtin(): GPU {

@@ -10,6 +10,8 @@ export interface Kernel<Binding extends string = string, Constant extends string
   readonly constants: readonly Constant[];
   /** Names of `const` values for a generated header: sizes of private arrays, which overrides cannot be. */
   readonly header?: readonly string[];
+  /** Device features without which it does not compile. */
+  readonly features?: readonly string[];
 }
 
 export type Access = "read" | "read_write";

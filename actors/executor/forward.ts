@@ -3,8 +3,7 @@ import { attentionMergeWorkgroups } from "../../kernels/attention_merge/attentio
 import { attentionPrefillWorkgroups } from "../../kernels/attention_prefill/attention_prefill.ts";
 import type { Pipeline } from "../../kernels/compiler.ts";
 import { grid } from "../../kernels/grid.ts";
-import { linearRowsWork } from "../../kernels/linear_rows/linear_rows.ts";
-import { linearTilesWork } from "../../kernels/linear_tiles/linear_tiles.ts";
+import type { LinearBinding } from "../../kernels/linear.ts";
 import { logitsAdapterWork } from "../../kernels/logits_adapter/logits_adapter.ts";
 import { penalizeWorkgroups } from "../../kernels/penalize/penalize.ts";
 import { ropeKvWork } from "../../kernels/rope_kv/rope_kv.ts";
@@ -33,9 +32,6 @@ interface StepCounts {
   readonly decodeRows: number;
   readonly prefillTiles: number;
 }
-
-/** Rows from which a tile of 32 rows beats four rows at a time. */
-const TILES_FROM = 17;
 
 /**
  * The forward pass as a list of dispatches, bound once; `encode` writes a step's part of them into a pass.
@@ -250,26 +246,20 @@ export class Forward {
   }
 }
 
-/** A projection, once for few rows and once for many; a step runs the one that fits. */
+/** A projection, once for each of its variants; a step runs the one that fits its rows. */
 function linearDispatches(
-  linear: Linear,
-  buffers: Parameters<Linear["rows"]["bind"]>[0],
+  { out, modules, head, variants }: Linear,
+  buffers: Readonly<Record<LinearBinding, GPUBuffer>>,
 ): Dispatch[] {
-  const rows = (step: StepCounts) => linear.head ? step.logitRows : step.tokens;
-  const shrink = (step: StepCounts) =>
-    (linear.head ? step.headShrinkItems : step.shrinkItems) * linear.modules;
-  return [
-    {
-      pipeline: linear.rows,
-      group: linear.rows.bind(buffers),
-      workgroups: (step) =>
-        rows(step) < TILES_FROM ? grid(linearRowsWork(rows(step), linear.out, shrink(step))) : [0],
+  const rowsOf = (step: StepCounts) => head ? step.logitRows : step.tokens;
+  const shrinkOf = (step: StepCounts) => (head ? step.headShrinkItems : step.shrinkItems) * modules;
+  return variants.map(({ upTo, work, pipeline }, i) => ({
+    pipeline,
+    group: pipeline.bind(buffers),
+    workgroups: (step) => {
+      const rows = rowsOf(step);
+      const fits = rows > (variants[i - 1]?.upTo ?? 0) && rows <= upTo;
+      return fits ? grid(work(rows, out, shrinkOf(step))) : [0];
     },
-    {
-      pipeline: linear.tiles,
-      group: linear.tiles.bind(buffers),
-      workgroups: (step) =>
-        rows(step) < TILES_FROM ? [0] : grid(linearTilesWork(rows(step), linear.out, shrink(step))),
-    },
-  ];
+  }));
 }

@@ -4,8 +4,6 @@ import { attentionPrefill } from "../../kernels/attention_prefill/attention_pref
 import type { Compiler } from "../../kernels/compiler.ts";
 import { doraGain } from "../../kernels/dora_gain/dora_gain.ts";
 import { embed } from "../../kernels/embed/embed.ts";
-import { linearRows } from "../../kernels/linear_rows/linear_rows.ts";
-import { linearTiles } from "../../kernels/linear_tiles/linear_tiles.ts";
 import { logitsAdapter } from "../../kernels/logits_adapter/logits_adapter.ts";
 import { logprobs } from "../../kernels/logprobs/logprobs.ts";
 import { penalize } from "../../kernels/penalize/penalize.ts";
@@ -19,6 +17,7 @@ import {
   type ModelConfig,
   moduleShape,
 } from "../../models/model_config.ts";
+import { linearVariants } from "./linear_variants.ts";
 
 /** What compilation must know besides the model. */
 export interface PipelineShape {
@@ -62,13 +61,12 @@ export async function compilePipelines(
       HEAD_POOL: Number(module === null),
       ...(module === null ? shape.headPages : shape.layerPages),
     };
-    return {
-      out: OUT,
-      modules: MODULES,
-      head: module === null,
-      rows: await done(compiler.compile(linearRows, constants)),
-      tiles: await done(compiler.compile(linearTiles, constants)),
-    };
+    const variants = [];
+    for (const { kernel, header, upTo, work } of linearVariants(compiler.features)) {
+      variants.push({ upTo, work, pipeline: await compiler.compile(kernel, constants, header) });
+    }
+    onCompiled();
+    return { out: OUT, modules: MODULES, head: module === null, variants };
   };
   const attention = async (window: number | null) => {
     const constants = {

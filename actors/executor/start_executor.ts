@@ -78,7 +78,7 @@ export async function startExecutor(
     headPages: { PAGE_VECS: geometry.pageBytes / 16, SLAB_PAGES: budget.head.slabPages },
   };
   let compiled = 0;
-  const total = 20 + 2 * new Set(config.slidingWindow).size;
+  const total = 15 + 2 * new Set(config.slidingWindow).size;
   const pipelines = await compilePipelines(compiler, config, shape, () => {
     compiled++;
     onProgress({

@@ -1,38 +1,9 @@
-import { defineKernel } from "../kernel.ts";
-import dotTile from "../shared/dot_tile.wgsl" with { type: "text" };
-import lora from "../shared/lora.wgsl" with { type: "text" };
-import loraShrink from "../shared/lora_shrink.wgsl" with { type: "text" };
-import pool from "../shared/pool.wgsl" with { type: "text" };
-import step from "../shared/step.wgsl" with { type: "text" };
-import unpack from "../shared/unpack.wgsl" with { type: "text" };
+import { defineLinear } from "../linear.ts";
 import source from "./linear_tiles.wgsl" with { type: "text" };
 
-export const linearTiles = defineKernel({
-  name: "linear_tiles",
-  source,
-  includes: [step, unpack, pool, lora, dotTile, loraShrink],
-  bindings: {
-    step: "read",
-    x: "read",
-    w: "read",
-    pool0: "read",
-    pool1: "read",
-    y: "read_write",
-    u: "read_write",
-  },
-  constants: [
-    "IN",
-    "OUT",
-    "BF16",
-    "MODULES",
-    "FIRST_MODULE",
-    "HEAD_POOL",
-    "PAGE_VECS",
-    "SLAB_PAGES",
-  ],
-});
+export const linearTiles = defineLinear({ name: "linear_tiles", source });
 
-/** Pieces of work: tiles of 64 outputs by 32 rows, then the shrink items of every module. */
+/** Pieces of work: tiles of 128 rows by 128 outputs, then the shrink items of every module. */
 export function linearTilesWork(rows: number, out: number, shrinkWork: number): number {
-  return Math.ceil(rows / 32) * Math.ceil(out / 64) + shrinkWork;
+  return Math.ceil(rows / 128) * Math.ceil(out / 128) + shrinkWork;
 }

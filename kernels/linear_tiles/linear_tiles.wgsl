@@ -1,135 +1,141 @@
-// y[r, n] = sum_k x[row(r), k] * W[n, k]   for many rows (prefill), W [OUT][IN] in 16 bits, x [T][IN] f32.
-// One workgroup: a tile of 32 rows x 64 outputs, k in slices of 16 staged in workgroup memory; each of the 128
-// invocations keeps 4 x 4 sums. The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl):
-// workgroups from `ceil(OUT / 64) * ceil(rows / 32)` on.
-@group(0) @binding(0) var<storage, read> step: array<u32>;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> pool0: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> pool1: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>; // [rows][OUT]
-@group(0) @binding(6) var<storage, read_write> u: array<f32>; // [rows][K][MODULES][256]
-override IN: u32;
-override OUT: u32;
-override BF16: bool;
-override MODULES: u32;
-override FIRST_MODULE: u32;
-override HEAD_POOL: bool;
+// y[r, n] = sum_k x[row(r), k] * W[n, k]   for many rows (prefill), in f32.
+// One workgroup: 128 rows x 128 outputs, k in slices of 16 staged in workgroup memory, transposed, so that of its
+// indices only two a lane are not literals. Each of 16 x 16 lanes keeps 8 x 8 sums: rows and outputs 4 t .. 4 t + 3
+// and 64 + 4 t .. 64 + 4 t + 3. The next slice is loaded while this one is multiplied.
+// The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
+const ROWS: u32 = 128u;
+const LANES: u32 = 32u;
+const SLICE: u32 = 16u;
 
-// [k][row] and [k][output], four neighbours a vec4; one column of padding keeps stores off one bank.
-var<workgroup> xs: array<vec4<f32>, 144>; // 16 x (8 + 1)
-var<workgroup> ws: array<vec4<f32>, 272>; // 16 x (16 + 1)
+// [k][row / 4] and [k][output / 4]; one column of padding spreads the stores over the banks.
+var<workgroup> xs: array<array<vec4<f32>, 33>, 16>;
+var<workgroup> ws: array<array<vec4<f32>, 33>, 16>;
 
-fn x_row(r: u32) -> u32 {
-  if (HEAD_POOL) { return logit_token(r); }
-  return r;
+// Four rows of 16 bytes of the next slice: lanes 0..63 load 4 outputs x 8 weights, 64..191 4 rows x 4 of x.
+struct Load { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
+
+// 4 rows x 4 outputs; a vec4 is a row.
+struct Block { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
+// [rows low, high][outputs low, high]
+struct Sums { ll: Block, lh: Block, hl: Block, hh: Block }
+
+fn load_x(r: u32, k4: u32) -> vec4<u32> {
+  if (k4 >= IN / 4u) { return vec4<u32>(); }
+  return bitcast<vec4<u32>>(x[x_row(min(r, row_count() - 1u)) * (IN / 4u) + k4]);
 }
 
-fn weight(n: u32, k8: u32) -> Eight {
-  let v = w[min(n, OUT - 1u) * (IN / 8u) + k8];
-  if (BF16) { return unpack_bf16(v); }
-  return unpack_f16(v);
+fn load(lane: u32, r0: u32, n0: u32, k: u32) -> Load {
+  if (lane < 64u) {
+    let n = n0 + (lane / 2u) * 4u;
+    let k8 = k / 8u + lane % 2u;
+    return Load(weight_bits(n, k8), weight_bits(n + 1u, k8), weight_bits(n + 2u, k8), weight_bits(n + 3u, k8));
+  }
+  if (lane < 192u) {
+    let r = r0 + ((lane - 64u) / 4u) * 4u;
+    let k4 = k / 4u + lane % 4u;
+    return Load(load_x(r, k4), load_x(r + 1u, k4), load_x(r + 2u, k4), load_x(r + 3u, k4));
+  }
+  return Load(vec4<u32>(), vec4<u32>(), vec4<u32>(), vec4<u32>());
 }
 
+// Transposes in registers: whole vectors are stored, for neighbours must not share one.
+fn stage(lane: u32, load: Load) {
+  if (lane < 64u) {
+    let a = widen(load.a);
+    let b = widen(load.b);
+    let c = widen(load.c);
+    let d = widen(load.d);
+    let n4 = lane / 2u;
+    let k = (lane % 2u) * 8u;
+    ws[k][n4] = vec4<f32>(a.lo.x, b.lo.x, c.lo.x, d.lo.x);
+    ws[k + 1u][n4] = vec4<f32>(a.lo.y, b.lo.y, c.lo.y, d.lo.y);
+    ws[k + 2u][n4] = vec4<f32>(a.lo.z, b.lo.z, c.lo.z, d.lo.z);
+    ws[k + 3u][n4] = vec4<f32>(a.lo.w, b.lo.w, c.lo.w, d.lo.w);
+    ws[k + 4u][n4] = vec4<f32>(a.hi.x, b.hi.x, c.hi.x, d.hi.x);
+    ws[k + 5u][n4] = vec4<f32>(a.hi.y, b.hi.y, c.hi.y, d.hi.y);
+    ws[k + 6u][n4] = vec4<f32>(a.hi.z, b.hi.z, c.hi.z, d.hi.z);
+    ws[k + 7u][n4] = vec4<f32>(a.hi.w, b.hi.w, c.hi.w, d.hi.w);
+  } else if (lane < 192u) {
+    let m4 = (lane - 64u) / 4u;
+    let k = (lane % 4u) * 4u;
+    xs[k][m4] = bitcast<vec4<f32>>(vec4<u32>(load.a.x, load.b.x, load.c.x, load.d.x));
+    xs[k + 1u][m4] = bitcast<vec4<f32>>(vec4<u32>(load.a.y, load.b.y, load.c.y, load.d.y));
+    xs[k + 2u][m4] = bitcast<vec4<f32>>(vec4<u32>(load.a.z, load.b.z, load.c.z, load.d.z));
+    xs[k + 3u][m4] = bitcast<vec4<f32>>(vec4<u32>(load.a.w, load.b.w, load.c.w, load.d.w));
+  }
+}
 
-@compute @workgroup_size(128)
+fn outer(sum: Block, a: vec4<f32>, b: vec4<f32>) -> Block {
+  return Block(
+    fma(vec4<f32>(a.x), b, sum.r0),
+    fma(vec4<f32>(a.y), b, sum.r1),
+    fma(vec4<f32>(a.z), b, sum.r2),
+    fma(vec4<f32>(a.w), b, sum.r3),
+  );
+}
+
+fn column(s: Sums, k: u32, ty: u32, tx: u32) -> Sums {
+  let a0 = xs[k][ty];
+  let a1 = xs[k][16u + ty];
+  let b0 = ws[k][tx];
+  let b1 = ws[k][16u + tx];
+  return Sums(outer(s.ll, a0, b0), outer(s.lh, a0, b1), outer(s.hl, a1, b0), outer(s.hh, a1, b1));
+}
+
+fn store_block(r: u32, n: u32, block: Block) {
+  let rows = row_count();
+  if (r < rows) { store_y(r, n, block.r0); }
+  if (r + 1u < rows) { store_y(r + 1u, n, block.r1); }
+  if (r + 2u < rows) { store_y(r + 2u, n, block.r2); }
+  if (r + 3u < rows) { store_y(r + 3u, n, block.r3); }
+}
+
+@compute @workgroup_size(256)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  var rows_total = step_tokens();
-  var items = shrink_items();
-  if (HEAD_POOL) { rows_total = step_logit_rows(); items = head_shrink_items(); }
-  let row_tiles = (rows_total + 31u) / 32u;
-  let base_work = ((OUT + 63u) / 64u) * row_tiles;
+  let row_tiles = (row_count() + 127u) / 128u;
+  let base_work = ((OUT + 127u) / 128u) * row_tiles;
   let work = wid.y * grid.x + wid.x;
   if (work >= base_work) {
-    if (work < base_work + items * MODULES) { lora_shrink(work - base_work, lane); }
+    if (work < base_work + shrink_workgroups()) { lora_shrink(work - base_work, lane); }
     return;
   }
-  let r0 = (work % row_tiles) * 32u;
-  let n0 = (work / row_tiles) * 64u;
+  let r0 = (work % row_tiles) * 128u;
+  let n0 = (work / row_tiles) * 128u;
+  let tx = lane % 16u;
+  let ty = lane / 16u;
 
-  // Loading: 32 invocations take 4 outputs x 8 k of W each, the next 32 take 4 rows x 4 k of x,
-  // and transpose in registers: whole vectors are stored, for neighbours must not share one.
-  let tx = lane % 16u; // four outputs
-  let ty = lane / 16u; // four rows
-  var acc0 = vec4<f32>();
-  var acc1 = vec4<f32>();
-  var acc2 = vec4<f32>();
-  var acc3 = vec4<f32>();
-  for (var k = 0u; k < IN; k = k + 16u) {
+  let zero = Block(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
+  var s = Sums(zero, zero, zero, zero);
+  var next = load(lane, r0, n0, 0u);
+  for (var k = 0u; k < IN; k = k + SLICE) {
     workgroupBarrier();
-    if (lane < 32u) { load_w(lane, n0, k); } else if (lane < 64u) { load_x(lane - 32u, r0, rows_total, k); }
+    stage(lane, next);
     workgroupBarrier();
-    for (var i = 0u; i < 16u; i = i + 1u) {
-      let a = xs[i * 9u + ty];
-      let b = ws[i * 17u + tx];
-      acc0 = fma(vec4<f32>(a.x), b, acc0);
-      acc1 = fma(vec4<f32>(a.y), b, acc1);
-      acc2 = fma(vec4<f32>(a.z), b, acc2);
-      acc3 = fma(vec4<f32>(a.w), b, acc3);
-    }
+    next = load(lane, r0, n0, k + SLICE);
+    // In the text, for a loop would carry a counter that the compiler adds to bound it.
+    s = column(s, 0u, ty, tx);
+    s = column(s, 1u, ty, tx);
+    s = column(s, 2u, ty, tx);
+    s = column(s, 3u, ty, tx);
+    s = column(s, 4u, ty, tx);
+    s = column(s, 5u, ty, tx);
+    s = column(s, 6u, ty, tx);
+    s = column(s, 7u, ty, tx);
+    s = column(s, 8u, ty, tx);
+    s = column(s, 9u, ty, tx);
+    s = column(s, 10u, ty, tx);
+    s = column(s, 11u, ty, tx);
+    s = column(s, 12u, ty, tx);
+    s = column(s, 13u, ty, tx);
+    s = column(s, 14u, ty, tx);
+    s = column(s, 15u, ty, tx);
   }
-  store(r0 + ty * 4u, n0 + tx * 4u, rows_total, acc0);
-  store(r0 + ty * 4u + 1u, n0 + tx * 4u, rows_total, acc1);
-  store(r0 + ty * 4u + 2u, n0 + tx * 4u, rows_total, acc2);
-  store(r0 + ty * 4u + 3u, n0 + tx * 4u, rows_total, acc3);
-}
-
-fn load_w(lane: u32, n0: u32, k: u32) {
-  let k8 = lane % 2u;
-  let n4 = lane / 2u;
-  let n = n0 + n4 * 4u;
-  var e0 = Eight(vec4<f32>(), vec4<f32>());
-  var e1 = e0;
-  var e2 = e0;
-  var e3 = e0;
-  if (k + k8 * 8u < IN) {
-    let at = k / 8u + k8;
-    e0 = weight(n, at);
-    e1 = weight(n + 1u, at);
-    e2 = weight(n + 2u, at);
-    e3 = weight(n + 3u, at);
-  }
-  let to = k8 * 8u * 17u + n4;
-  ws[to] = vec4<f32>(e0.lo.x, e1.lo.x, e2.lo.x, e3.lo.x);
-  ws[to + 17u] = vec4<f32>(e0.lo.y, e1.lo.y, e2.lo.y, e3.lo.y);
-  ws[to + 34u] = vec4<f32>(e0.lo.z, e1.lo.z, e2.lo.z, e3.lo.z);
-  ws[to + 51u] = vec4<f32>(e0.lo.w, e1.lo.w, e2.lo.w, e3.lo.w);
-  ws[to + 68u] = vec4<f32>(e0.hi.x, e1.hi.x, e2.hi.x, e3.hi.x);
-  ws[to + 85u] = vec4<f32>(e0.hi.y, e1.hi.y, e2.hi.y, e3.hi.y);
-  ws[to + 102u] = vec4<f32>(e0.hi.z, e1.hi.z, e2.hi.z, e3.hi.z);
-  ws[to + 119u] = vec4<f32>(e0.hi.w, e1.hi.w, e2.hi.w, e3.hi.w);
-}
-
-fn load_x(lane: u32, r0: u32, rows_total: u32, k: u32) {
-  let k4 = lane % 4u;
-  let row4 = lane / 4u;
-  let row = r0 + row4 * 4u;
-  let last = rows_total - 1u;
-  var a = vec4<f32>();
-  var b = a;
-  var c = a;
-  var d = a;
-  if (k + k4 * 4u < IN) {
-    let at = k / 4u + k4;
-    a = x[x_row(min(row, last)) * (IN / 4u) + at];
-    b = x[x_row(min(row + 1u, last)) * (IN / 4u) + at];
-    c = x[x_row(min(row + 2u, last)) * (IN / 4u) + at];
-    d = x[x_row(min(row + 3u, last)) * (IN / 4u) + at];
-  }
-  let to = k4 * 4u * 9u + row4;
-  xs[to] = vec4<f32>(a.x, b.x, c.x, d.x);
-  xs[to + 9u] = vec4<f32>(a.y, b.y, c.y, d.y);
-  xs[to + 18u] = vec4<f32>(a.z, b.z, c.z, d.z);
-  xs[to + 27u] = vec4<f32>(a.w, b.w, c.w, d.w);
-}
-
-fn store(r: u32, n: u32, rows_total: u32, value: vec4<f32>) {
-  if (r >= rows_total) { return; }
-  for (var i = 0u; i < 4u; i = i + 1u) {
-    if (n + i < OUT) { y[r * OUT + n + i] = value[i]; }
-  }
+  store_block(r0 + ty * 4u, n0 + tx * 4u, s.ll);
+  store_block(r0 + ty * 4u, n0 + 64u + tx * 4u, s.lh);
+  store_block(r0 + 64u + ty * 4u, n0 + tx * 4u, s.hl);
+  store_block(r0 + 64u + ty * 4u, n0 + 64u + tx * 4u, s.hh);
 }

@@ -10,18 +10,22 @@ const alive: unknown[] = [];
 /** A device of Dawn's null backend: Tint's checks without a GPU, with the limits every WebGPU has. */
 async function nullDevice(): Promise<GPUDevice> {
   const { create } = await import("webgpu");
-  const gpu = create(["backend=null"]) as GPU;
+  const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]) as GPU;
   alive.push(gpu);
   const adapter = await gpu.requestAdapter();
   assert(adapter);
   alive.push(adapter);
-  const device = await adapter.requestDevice();
+  const wanted = kernels.flatMap((kernel) => kernel.features ?? []) as GPUFeatureName[];
+  const device = await adapter.requestDevice({ requiredFeatures: [...new Set(wanted)] });
   alive.push(device);
   return device;
 }
 
 const kernels = await everyKernel();
 const dawn = await nullDevice();
+
+/** Kernels with more workgroup memory, or with matrices, than the null backend has. */
+const TOO_WIDE = ["linear_matrix", "linear_tiles"];
 
 async function compile(compiler: Compiler, kernel: Kernel): Promise<void> {
   for (const flag of [0, 1] as const) {
@@ -44,11 +48,14 @@ for (const kernel of kernels) {
     assertEquals(messages.map((message) => `${message.lineNum}: ${message.message}`), []);
     // The null backend offers no more bindings than this; the text was checked above all the same.
     const most = dawn.limits.maxStorageBuffersPerShaderStage;
-    if (Object.keys(kernel.bindings).length <= most) await compile(new Compiler(dawn), kernel);
+    if (TOO_WIDE.includes(kernel.name) || Object.keys(kernel.bindings).length > most) return;
+    await compile(new Compiler(dawn), kernel);
   });
 
-  Deno.test(`${kernel.name} compiles on the device under test`, async () => {
-    await compile(await testCompiler(), kernel);
+  Deno.test(`${kernel.name} compiles on the device under test, if that has what it needs`, async () => {
+    const compiler = await testCompiler();
+    const lacks = (feature: string) => !compiler.features.has(feature);
+    if (!kernel.features?.some(lacks)) await compile(compiler, kernel);
   });
 }
 

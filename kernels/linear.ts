@@ -1,0 +1,49 @@
+import { defineKernel, type Kernel } from "./kernel.ts";
+import dotTile from "./shared/dot_tile.wgsl" with { type: "text" };
+import linear from "./shared/linear.wgsl" with { type: "text" };
+import lora from "./shared/lora.wgsl" with { type: "text" };
+import loraShrink from "./shared/lora_shrink.wgsl" with { type: "text" };
+import pool from "./shared/pool.wgsl" with { type: "text" };
+import step from "./shared/step.wgsl" with { type: "text" };
+import unpack from "./shared/unpack.wgsl" with { type: "text" };
+
+export type LinearBinding = "step" | "x" | "w" | "pool0" | "pool1" | "y" | "u";
+export type LinearConstant =
+  | "IN"
+  | "OUT"
+  | "BF16"
+  | "MODULES"
+  | "FIRST_MODULE"
+  | "HEAD_POOL"
+  | "PAGE_VECS"
+  | "SLAB_PAGES";
+export type LinearKernel = Kernel<LinearBinding, LinearConstant>;
+
+/** A projection's contract: all bind the same and carry LoRA's shrink, and differ in how they tile. */
+export function defineLinear(
+  own: Pick<Kernel, "name" | "source" | "header" | "features">,
+): LinearKernel {
+  return defineKernel({
+    ...own,
+    includes: [step, unpack, linear, pool, lora, dotTile, loraShrink],
+    bindings: {
+      step: "read",
+      x: "read",
+      w: "read",
+      pool0: "read",
+      pool1: "read",
+      y: "read_write",
+      u: "read_write",
+    },
+    constants: [
+      "IN",
+      "OUT",
+      "BF16",
+      "MODULES",
+      "FIRST_MODULE",
+      "HEAD_POOL",
+      "PAGE_VECS",
+      "SLAB_PAGES",
+    ],
+  });
+}

@@ -1,0 +1,132 @@
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+// y[r, n] = sum_k x[row(r), k] * W[n, k]   on matrix units: 16 x 16 x 16 products of f16, summed in f32.
+// One workgroup: TILE_ROWS rows x TILE_OUTS outputs, k in slices of SLICE staged in workgroup memory as f16 (x is
+// rounded, bf16 weights are exact down to 2^-14), the next slice loaded while this one is multiplied.
+// ROW_GROUPS x OUT_GROUPS subgroups of 32 share the tile; K_GROUPS such sets share the columns of a slice.
+// The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
+// TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS: header; a lane stages at most four vectors of each.
+const ROWS: u32 = TILE_ROWS;
+const LANES: u32 = 32u;
+const SUBGROUPS: u32 = ROW_GROUPS * OUT_GROUPS * K_GROUPS;
+const THREADS: u32 = 32u * SUBGROUPS;
+const ROW_BLOCKS: u32 = TILE_ROWS / ROW_GROUPS / 16u;
+const OUT_BLOCKS: u32 = TILE_OUTS / OUT_GROUPS / 16u;
+const EIGHTS: u32 = SLICE / 8u;       // vectors of 8 columns a row of a slice
+const STRIDE: u32 = EIGHTS + 1u;      // padded, so that rows start on different banks
+const X_LOADS: u32 = TILE_ROWS * EIGHTS / THREADS;
+const W_LOADS: u32 = TILE_OUTS * EIGHTS / THREADS;
+
+// [row or output][STRIDE] of 8 halves
+var<workgroup> xs: array<vec4<u32>, TILE_ROWS * STRIDE>;
+var<workgroup> ws: array<vec4<u32>, TILE_OUTS * STRIDE>;
+var<workgroup> blocks: array<f32, SUBGROUPS * 256>;
+
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Sum = subgroup_matrix_result<f32, 16, 16>;
+
+fn half_bits(bits: vec4<u32>) -> vec4<u32> {
+  if (BF16) { return pack_f16(unpack_bf16(bits)); }
+  return bits;
+}
+
+// f16 ends at 65504: what lies beyond is held there rather than made infinite.
+fn x_bits(r: u32, k8: u32) -> vec4<u32> {
+  if (k8 >= IN / 8u) { return vec4<u32>(); }
+  let e = x_eight(x_row(min(r, row_count() - 1u)), k8);
+  let most = vec4<f32>(65504.0);
+  return pack_f16(Eight(clamp(e.lo, -most, most), clamp(e.hi, -most, most)));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row_tiles = (row_count() + TILE_ROWS - 1u) / TILE_ROWS;
+  let base_work = ((OUT + TILE_OUTS - 1u) / TILE_OUTS) * row_tiles;
+  let work = wid.y * grid.x + wid.x;
+  if (work >= base_work) {
+    if (work < base_work + shrink_workgroups()) { lora_shrink(work - base_work, lane); }
+    return;
+  }
+  let r0 = (work % row_tiles) * TILE_ROWS;
+  let n0 = (work / row_tiles) * TILE_OUTS;
+  let subgroup = lane / 32u;
+  let k_group = subgroup / (ROW_GROUPS * OUT_GROUPS);
+  let row_block = ((subgroup / OUT_GROUPS) % ROW_GROUPS) * ROW_BLOCKS;
+  let out_block = (subgroup % OUT_GROUPS) * OUT_BLOCKS;
+
+  var sums: array<array<Sum, OUT_BLOCKS>, ROW_BLOCKS>;
+  var x_next: array<vec4<u32>, X_LOADS>;
+  var w_next: array<vec4<u32>, W_LOADS>;
+  for (var i = 0u; i < X_LOADS; i++) {
+    let v = lane + i * THREADS;
+    x_next[i] = x_bits(r0 + v / EIGHTS, v % EIGHTS);
+  }
+  for (var i = 0u; i < W_LOADS; i++) {
+    let v = lane + i * THREADS;
+    w_next[i] = weight_bits(n0 + v / EIGHTS, v % EIGHTS);
+  }
+  for (var k = 0u; k < IN; k += SLICE) {
+    workgroupBarrier();
+    for (var i = 0u; i < X_LOADS; i++) {
+      let v = lane + i * THREADS;
+      xs[(v / EIGHTS) * STRIDE + v % EIGHTS] = x_next[i];
+    }
+    for (var i = 0u; i < W_LOADS; i++) {
+      let v = lane + i * THREADS;
+      ws[(v / EIGHTS) * STRIDE + v % EIGHTS] = half_bits(w_next[i]);
+    }
+    workgroupBarrier();
+    let k8 = (k + SLICE) / 8u;
+    for (var i = 0u; i < X_LOADS; i++) {
+      let v = lane + i * THREADS;
+      x_next[i] = x_bits(r0 + v / EIGHTS, k8 + v % EIGHTS);
+    }
+    for (var i = 0u; i < W_LOADS; i++) {
+      let v = lane + i * THREADS;
+      w_next[i] = weight_bits(n0 + v / EIGHTS, k8 + v % EIGHTS);
+    }
+    for (var s = 0u; s < SLICE / 16u / K_GROUPS; s++) {
+      let at = (s * K_GROUPS + k_group) * 2u;
+      var right: array<Right, OUT_BLOCKS>;
+      for (var j = 0u; j < OUT_BLOCKS; j++) {
+        right[j] = subgroupMatrixLoad<Right, col_major>(&ws, (out_block + j) * 16u * STRIDE + at, STRIDE);
+      }
+      for (var i = 0u; i < ROW_BLOCKS; i++) {
+        let left = subgroupMatrixLoad<Left, row_major>(&xs, (row_block + i) * 16u * STRIDE + at, STRIDE);
+        for (var j = 0u; j < OUT_BLOCKS; j++) {
+          sums[i][j] = subgroupMatrixMultiplyAccumulate(left, right[j], sums[i][j]);
+        }
+      }
+    }
+  }
+
+  let inside = r0 + TILE_ROWS <= row_count() && n0 + TILE_OUTS <= OUT;
+  for (var i = 0u; i < ROW_BLOCKS; i++) {
+    for (var j = 0u; j < OUT_BLOCKS; j++) {
+      let r = r0 + (row_block + i) * 16u;
+      let n = n0 + (out_block + j) * 16u;
+      if (K_GROUPS == 1u && inside) {
+        subgroupMatrixStore<row_major>(&y, r * OUT + n, sums[i][j], OUT);
+      } else {
+        // Through workgroup memory: sums of the K_GROUPS sets, and no store outside y.
+        workgroupBarrier();
+        subgroupMatrixStore<row_major>(&blocks, subgroup * 256u, sums[i][j], 16u);
+        workgroupBarrier();
+        for (var e = lane % 32u; e < 256u && k_group == 0u; e += 32u) {
+          var sum = 0.0;
+          for (var g = 0u; g < K_GROUPS; g++) {
+            sum += blocks[(subgroup + g * ROW_GROUPS * OUT_GROUPS) * 256u + e];
+          }
+          if (r + e / 16u < row_count() && n + e % 16u < OUT) { y[(r + e / 16u) * OUT + n + e % 16u] = sum; }
+        }
+      }
+    }
+  }
+}

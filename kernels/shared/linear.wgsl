@@ -1,0 +1,52 @@
+// What every projection binds, and how it reads its rows and weights: y[r, n] = sum_k x[row(r), k] * W[n, k].
+// W is [OUT][IN] in 16 bits, x [T][IN] f32. Needs: step.wgsl, unpack.wgsl.
+@group(0) @binding(0) var<storage, read> step: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> pool0: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> pool1: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>; // [rows][OUT]
+@group(0) @binding(6) var<storage, read_write> u: array<f32>; // [rows][K][MODULES][256]
+override IN: u32;
+override OUT: u32;          // both multiples of 8
+override BF16: bool;
+override MODULES: u32;      // adapted modules fused in W: 3 for q,k,v, 2 for gate,up, else 1
+override FIRST_MODULE: u32;
+override HEAD_POOL: bool;   // the lm_head: rows of logits, images of the head pool
+
+fn row_count() -> u32 {
+  if (HEAD_POOL) { return step_logit_rows(); }
+  return step_tokens();
+}
+
+fn x_row(r: u32) -> u32 {
+  if (HEAD_POOL) { return logit_token(r); }
+  return r;
+}
+
+// Eight columns of a row of x from column 8 * k8 on.
+fn x_eight(row: u32, k8: u32) -> Eight {
+  let at = row * (IN / 4u) + k8 * 2u;
+  return Eight(x[at], x[at + 1u]);
+}
+
+// Eight weights of output n as they are stored; an output past the last repeats it, columns past the last are 0.
+fn weight_bits(n: u32, k8: u32) -> vec4<u32> {
+  if (k8 >= IN / 8u) { return vec4<u32>(); }
+  return w[min(n, OUT - 1u) * (IN / 8u) + k8];
+}
+
+fn widen(bits: vec4<u32>) -> Eight {
+  if (BF16) { return unpack_bf16(bits); }
+  return unpack_f16(bits);
+}
+
+// Four outputs of row r from output n on.
+fn store_y(r: u32, n: u32, value: vec4<f32>) {
+  if (n >= OUT) { return; }
+  let at = r * OUT + n;
+  y[at] = value.x;
+  y[at + 1u] = value.y;
+  y[at + 2u] = value.z;
+  y[at + 3u] = value.w;
+}
