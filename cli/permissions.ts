@@ -1,7 +1,3 @@
-/** Commas part the entries of a permission list; doubled ones are part of an entry. */
-const list = (entries: readonly string[]) =>
-  entries.map((entry) => entry.replaceAll(",", ",,")).join(",");
-
 /**
  * What the front process may do: read (models and adapters lie anywhere), make its socket's directory in `temp`,
  * listen, and start `deno` for the engine. All variables but its own look unset, and nothing more is asked for.
@@ -10,17 +6,18 @@ export function frontPermissions(deno: string, temp: string): string[] {
   return [
     "--no-prompt",
     "--allow-read",
-    `--allow-write=${list([temp])}`,
+    `--allow-write=${temp}`,
     "--allow-net",
     "--allow-env=CHORUS_*",
     "--ignore-env",
-    `--allow-run=${list([deno])}`,
+    `--allow-run=${deno}`,
   ];
 }
 
 /**
  * What the engine process may do: read the program, the model and the adapters, and talk to the front. WebGPU
- * itself needs no permission; Dawn is a native addon, which needs that for native code.
+ * itself needs no permission; Dawn is a native addon, which needs that for native code. Deno has no way to write a
+ * comma within a list: a directory with one in its name opens all files for reading.
  */
 export function enginePermissions(options: {
   readonly socket: string;
@@ -28,11 +25,12 @@ export function enginePermissions(options: {
   readonly dawn: boolean;
 }): string[] {
   const { socket, directories, dawn } = options;
+  const paths = [...directories, socket];
   return [
     "--no-prompt",
-    `--allow-read=${list([...directories, socket])}`,
-    `--allow-write=${list([socket])}`,
-    `--allow-net=${list([`unix:${socket}`])}`,
+    paths.some((path) => path.includes(",")) ? "--allow-read" : `--allow-read=${paths.join(",")}`,
+    `--allow-write=${socket}`,
+    `--allow-net=unix:${socket}`,
     "--allow-env=DENO_WEBGPU_BACKEND,XDG_RUNTIME_DIR",
     "--ignore-env",
     ...(dawn ? ["--allow-ffi"] : []),

@@ -1,0 +1,89 @@
+import { assert, assertEquals } from "@std/assert";
+import { enginePermissions, frontPermissions } from "../../cli/permissions.ts";
+
+/** Runs a line of code under permissions, and tells whether it was allowed to. */
+async function may(permissions: readonly string[], code: string): Promise<boolean> {
+  const script = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(script, code);
+    const { stderr, success } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-config", ...permissions, script],
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    const text = new TextDecoder().decode(stderr);
+    assert(success || text.includes("NotCapable"), text);
+    return success;
+  } finally {
+    await Deno.remove(script);
+  }
+}
+
+Deno.test("the image starts the server with the front's permissions, and Deno as its first process", async () => {
+  const file = await Deno.readTextFile(new URL("../../Dockerfile", import.meta.url));
+  const entrypoint = JSON.parse(/^ENTRYPOINT (\[.*\])$/m.exec(file)?.[1] ?? "[]");
+  assertEquals(entrypoint, [
+    "deno",
+    "run",
+    "--cached-only",
+    ...frontPermissions("/usr/bin/deno", "/tmp"),
+    "main.ts",
+  ]);
+});
+
+Deno.test("the image's Deno is the one that the README names", async () => {
+  const version = async (file: string) => {
+    const text = await Deno.readTextFile(new URL(`../../${file}`, import.meta.url));
+    return new Set(text.matchAll(/deno[@:](\d+\.\d+\.\d+)/g).map((found) => found[1]));
+  };
+  assertEquals(await version("Dockerfile"), new Set([Deno.version.deno]));
+  assertEquals(await version("README.md"), new Set([Deno.version.deno]));
+});
+
+Deno.test("the engine may use its own directories and socket, and nothing else", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const permissions = enginePermissions({
+      socket: `${directory}/engine.sock`,
+      directories: [directory],
+      dawn: false,
+    });
+    assert(await may(permissions, `Deno.readDirSync(${JSON.stringify(directory)})`));
+    const listen = { transport: "unix", path: `${directory}/engine.sock` };
+    assert(await may(permissions, `Deno.listen(${JSON.stringify(listen)}).close()`));
+    const denied = [
+      `Deno.readTextFileSync("/etc/hostname")`,
+      `Deno.writeTextFileSync(${JSON.stringify(`${directory}/x`)}, "")`,
+      `Deno.listen({ port: 0 })`,
+      `Deno.dlopen("libc.so.6", {})`,
+      `new Deno.Command(Deno.execPath()).outputSync()`,
+    ];
+    for (const code of denied) assert(!await may(permissions, code), code);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("a directory with a comma in its name can be read all the same", async () => {
+  const directory = await Deno.makeTempDir({ prefix: "a,b" });
+  try {
+    const permissions = enginePermissions({
+      socket: "/tmp/s",
+      directories: [directory],
+      dawn: false,
+    });
+    assert(await may(permissions, `Deno.readDirSync(${JSON.stringify(directory)})`));
+    assert(
+      !await may(permissions, `Deno.writeTextFileSync(${JSON.stringify(`${directory}/x`)}, "")`),
+    );
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("the front sees its own variables and starts nothing but the engine's program", async () => {
+  const permissions = frontPermissions(Deno.execPath(), "/tmp");
+  assert(await may(permissions, `if (Deno.env.get("PATH") !== undefined) Deno.exit(2)`));
+  assert(!await may(permissions, `new Deno.Command("/bin/sh").outputSync()`));
+  assert(!await may(permissions, `Deno.writeTextFileSync("/root/x", "")`));
+});
