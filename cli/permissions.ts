@@ -1,8 +1,18 @@
+/** Deno lets a process whose libraries are redirected start others only where it may start any. */
+const REDIRECTS = /^(LD|DYLD)_/;
+
 /**
- * What the front process may do: read (models and adapters lie anywhere), make its socket's directory in `temp`,
- * listen, and start `deno` for the engine. All variables but its own look unset, and nothing more is asked for.
+ * What the front process may do: read (models and adapters lie anywhere), make its socket's directory in the
+ * temporary one, listen, and start `deno` for the engine. All variables but its own look unset, and nothing more
+ * is asked for. With LD_LIBRARY_PATH or the like in `environment`, as GPU hosts often have it for their driver,
+ * it must be allowed to start any program, for the engine needs the variable too.
  */
-export function frontPermissions(deno: string, temp: string): string[] {
+export function frontPermissions(
+  deno: string,
+  environment: Readonly<Record<string, string>>,
+): string[] {
+  const redirected = Object.keys(environment).some((name) => REDIRECTS.test(name));
+  const temp = environment.TMPDIR ?? "/tmp";
   return [
     "--no-prompt",
     "--allow-read",
@@ -10,7 +20,7 @@ export function frontPermissions(deno: string, temp: string): string[] {
     "--allow-net",
     "--allow-env=CHORUS_*",
     "--ignore-env",
-    `--allow-run=${deno}`,
+    redirected ? "--allow-run" : `--allow-run=${deno}`,
   ];
 }
 
@@ -39,5 +49,5 @@ export function enginePermissions(options: {
 
 // The serve task puts these into its command line.
 if (import.meta.main) {
-  console.log(frontPermissions(Deno.execPath(), Deno.env.get("TMPDIR") ?? "/tmp").join(" "));
+  console.log(frontPermissions(Deno.execPath(), Deno.env.toObject()).join(" "));
 }

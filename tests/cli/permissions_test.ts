@@ -26,7 +26,7 @@ Deno.test("the image starts the server with the front's permissions, and Deno as
     "deno",
     "run",
     "--cached-only",
-    ...frontPermissions("/usr/bin/deno", "/tmp"),
+    ...frontPermissions("/usr/bin/deno", {}),
     "main.ts",
   ]);
 });
@@ -82,8 +82,15 @@ Deno.test("a directory with a comma in its name can be read all the same", async
 });
 
 Deno.test("the front sees its own variables and starts nothing but the engine's program", async () => {
-  const permissions = frontPermissions(Deno.execPath(), "/tmp");
+  const permissions = frontPermissions(Deno.execPath(), {});
   assert(await may(permissions, `if (Deno.env.get("PATH") !== undefined) Deno.exit(2)`));
   assert(!await may(permissions, `new Deno.Command("/bin/sh").outputSync()`));
   assert(!await may(permissions, `Deno.writeTextFileSync("/root/x", "")`));
+});
+
+Deno.test("frontPermissions() may start any program only where libraries are redirected", () => {
+  const run = (environment: Record<string, string>) =>
+    frontPermissions("/usr/bin/deno", environment).filter((flag) => flag.startsWith("--allow-run"));
+  assertEquals(run({ PATH: "/bin" }), ["--allow-run=/usr/bin/deno"]);
+  assertEquals(run({ LD_LIBRARY_PATH: "/usr/local/nvidia/lib64" }), ["--allow-run"]);
 });

@@ -24,7 +24,7 @@ export interface ServerOptions {
 /** The program's command line, with the permissions that the serve task gives it. */
 const commandLine = (args: readonly string[]) => [
   "run",
-  ...frontPermissions(Deno.execPath(), Deno.env.get("TMPDIR") ?? "/tmp"),
+  ...frontPermissions(Deno.execPath(), Deno.env.toObject()),
   "main.ts",
   "--port",
   "0",
