@@ -52,9 +52,13 @@ export async function runMain(
   const timer = setTimeout(() => child.kill("SIGKILL"), options.deadlineMs ?? 30_000);
   const { code, stdout, stderr } = await child.output();
   clearTimeout(timer);
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  const text = (bytes: Uint8Array) => withoutDownloads(new TextDecoder().decode(bytes));
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
+
+/** Without what Deno itself says where its cache of package versions is empty. */
+const withoutDownloads = (text: string) =>
+  text.split("\n").filter((line) => !line.includes("Download")).join("\n");
 
 /**
  * Starts main.ts on a free port.
