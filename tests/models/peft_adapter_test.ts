@@ -23,7 +23,10 @@ for (const architecture of ARCHITECTURES) {
 
 const Bad = z.object({
   model: z.string(),
-  cases: z.record(z.string(), z.object({ file: z.string(), key: z.string().nullable(), word: z.string() })),
+  cases: z.record(
+    z.string(),
+    z.object({ file: z.string(), key: z.string().nullable(), word: z.string() }),
+  ),
 });
 const bad = Bad.parse(JSON.parse(Deno.readTextFileSync(`${goldenDirectory("bad")}/expected.json`)));
 
