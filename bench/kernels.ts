@@ -1,9 +1,9 @@
 // Every hot kernel at Llama-3-8B shapes: time, achieved rate, and its ratio to a copy kernel timed in the same run.
+import { linearVariants } from "../actors/executor/linear_variants.ts";
 import { Compiler } from "../kernels/compiler.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
 import { grid } from "../kernels/grid.ts";
-import { linearRows, linearRowsWork } from "../kernels/linear_rows/linear_rows.ts";
-import { linearTiles, linearTilesWork } from "../kernels/linear_tiles/linear_tiles.ts";
+import { copyRate } from "./support/copy_rate.ts";
 import { createTimer } from "./support/timer.ts";
 
 const provider = (Deno.env.get("CHORUS_GPU") ?? "builtin") as Provider;
@@ -35,34 +35,11 @@ function randomBuffer(bytes: number): GPUBuffer {
   return made;
 }
 
-// The ceiling: a copy of 1 GiB, bytes read and written.
-const COPY = /* wgsl */ `
-@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<u32>>;
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) l: u32) {
-  let i = (w.y * n.x + w.x) * 256u + l;
-  y[i] = x[i];
-}`;
-const copyBytes = device.software ? 2 ** 22 : 2 ** 30;
-const [from, to] = [buffer(copyBytes), buffer(copyBytes)];
-const copy = gpu.createComputePipeline({
-  layout: "auto",
-  compute: { module: gpu.createShaderModule({ code: COPY }), entryPoint: "main" },
-});
-const copyGroup = gpu.createBindGroup({
-  layout: copy.getBindGroupLayout(0),
-  entries: [{ binding: 0, resource: { buffer: from } }, { binding: 1, resource: { buffer: to } }],
-});
-const copyTime = await timer.time((pass) => {
-  pass.setPipeline(copy);
-  pass.setBindGroup(0, copyGroup);
-  pass.dispatchWorkgroups(...grid(copyBytes / 16 / 256));
-});
-const copyRate = (2 * copyBytes) / copyTime;
-console.log(`${device.description} through ${provider}: copy ${(copyRate / 1e12).toFixed(3)} TB/s`);
-console.log("kernel        shape      rows       us     TB/s  x floor  TFLOP/s");
+const copied = await copyRate(device, timer);
+console.log(`${device.description} through ${provider}: copy ${(copied / 1e12).toFixed(3)} TB/s`);
+console.log("kernel                         shape      rows       us     TB/s  x floor  TFLOP/s");
 
+const variants = linearVariants(gpu.features);
 const step = buffer(256);
 const none = buffer(16);
 for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
@@ -79,13 +56,10 @@ for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
     const words = new Uint32Array(64);
     words.set([rows, 0, 0, 17, 17, 17]);
     gpu.queue.writeBuffer(step, 0, words);
-    for (
-      const [kernel, work] of [[linearRows, linearRowsWork], [
-        linearTiles,
-        linearTilesWork,
-      ]] as const
-    ) {
-      if (kernel === linearRows && rows > 64 || kernel === linearTiles && rows < 16) continue;
+    for (const { kernel, header, upTo, work } of variants) {
+      // The variant that a step would run, and the one after it.
+      if (upTo < rows || (header.ROWS === 1 && rows > 1)) continue;
+      if (variants.filter((other) => other.upTo >= rows && other.upTo < upTo).length > 1) continue;
       const pipeline = await compiler.compile(kernel, {
         IN,
         OUT,
@@ -95,7 +69,7 @@ for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
         HEAD_POOL: 0,
         PAGE_VECS: 256,
         SLAB_PAGES: 1,
-      });
+      }, header);
       const groups = weights.map((w) =>
         pipeline.bind({ step, x, w, pool0: none, pool1: none, y, u })
       );
@@ -104,9 +78,9 @@ for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
         pass.setBindGroup(0, groups[i % groups.length] ?? null);
         pass.dispatchWorkgroups(...grid(work(rows, OUT, 0)));
       });
-      const floor = bytes / copyRate;
+      const floor = bytes / copied;
       console.log([
-        kernel.name.padEnd(13),
+        [kernel.name, ...Object.values(header)].join(" ").padEnd(30),
         name.padEnd(8),
         String(rows).padStart(6),
         (time * 1e6).toFixed(1).padStart(9),
