@@ -1,18 +1,10 @@
 import { z } from "zod";
-import type { ModelConfig, RopeConfig } from "./model_config.ts";
+import type { ModelConfig } from "./model_config.ts";
+import { parseRope, RopeParameters } from "./parse_rope.ts";
+import { readJson } from "./read_json.ts";
 
 const positive = z.number().int().positive();
 const tokenIds = z.union([z.number().int(), z.array(z.number().int())]).nullish();
-
-const Rope = z.object({
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
-  rope_theta: z.number().positive().optional(),
-  factor: z.number().positive().optional(),
-  low_freq_factor: z.number().positive().optional(),
-  high_freq_factor: z.number().positive().optional(),
-  original_max_position_embeddings: positive.optional(),
-});
 
 const HfConfig = z.object({
   model_type: z.enum(["llama", "mistral", "qwen2", "qwen3"]),
@@ -31,8 +23,9 @@ const HfConfig = z.object({
   mlp_bias: z.literal(false).nullish(),
   quantization_config: z.null().optional(),
   rope_theta: z.number().positive().nullish(),
-  rope_scaling: Rope.nullish(),
-  rope_parameters: Rope.nullish(),
+  rope_scaling: RopeParameters.nullish(),
+  rope_parameters: RopeParameters.nullish(),
+  partial_rotary_factor: z.literal(1).nullish(),
   sliding_window: positive.nullish(),
   use_sliding_window: z.boolean().nullish(),
   max_window_layers: z.number().int().nonnegative().nullish(),
@@ -62,7 +55,8 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
     );
   }
   const c = parsed.data;
-  const headDim = c.head_dim ?? c.hidden_size / c.num_attention_heads;
+  const headDim = c.head_dim ??
+    (c.model_type === "qwen3" ? 128 : c.hidden_size / c.num_attention_heads);
   const kvHeads = c.num_key_value_heads ?? c.num_attention_heads;
   const fits = (key: string, value: number, divisor: number) => {
     if (value % divisor === 0) return;
@@ -75,6 +69,12 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
   fits("vocab_size", c.vocab_size, 8);
   fits("head_dim", headDim, 16);
   fits("num_attention_heads", c.num_attention_heads, kvHeads);
+  if (c.layer_types && c.layer_types.length !== c.num_hidden_layers) {
+    throw new TypeError(
+      `Cannot load model: ${source}: layer_types must name ${c.num_hidden_layers} layers, ` +
+        `received ${c.layer_types.length}`,
+    );
+  }
   return {
     architecture: c.model_type,
     hiddenSize: c.hidden_size,
@@ -86,7 +86,7 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
     vocabSize: c.vocab_size,
     maxPositions: c.max_position_embeddings,
     rmsNormEps: c.rms_norm_eps,
-    rope: ropeConfig(c, source),
+    rope: parseRope(c.rope_scaling ?? c.rope_parameters ?? {}, c.rope_theta ?? 10000, source),
     tiedEmbeddings: c.tie_word_embeddings,
     qkvBias: c.model_type === "qwen2",
     qkNorm: c.model_type === "qwen3",
@@ -97,76 +97,37 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
   };
 }
 
-/** Reads config.json, and generation_config.json's end tokens where it has them. */
+/**
+ * Reads config.json, and generation_config.json's end tokens where it has them.
+ * @throws {TypeError} naming the file, the key, its value and what is supported.
+ */
 export async function loadModelConfig(directory: string): Promise<ModelConfig> {
   const file = `${directory}/config.json`;
-  const config = parseModelConfig(JSON.parse(await readText(file)), file);
-  const generation = z.object({ eos_token_id: tokenIds });
-  try {
-    const text = await Deno.readTextFile(`${directory}/generation_config.json`);
-    const { eos_token_id } = generation.parse(JSON.parse(text));
-    const eosTokenIds = [...new Set([...config.eosTokenIds, ...[eos_token_id ?? []].flat()])];
-    return { ...config, eosTokenIds };
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return config;
-    throw error;
-  }
-}
-
-async function readText(file: string): Promise<string> {
-  try {
-    return await Deno.readTextFile(file);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  const json = await readJson(file, "load model");
+  if (json === undefined) {
     throw new TypeError(
       `Cannot load model: a Hugging Face directory has config.json, received ${file}`,
     );
   }
-}
-
-/** What of the sliding window a layer uses: Qwen has it per layer and switched off by default. */
-function windowOf(c: HfConfig, layer: number): number | null {
-  const window = c.sliding_window ?? null;
-  if (c.model_type === "llama" || window === null) return null;
-  if (c.layer_types) return c.layer_types[layer] === "sliding_attention" ? window : null;
-  if (c.model_type === "mistral") return window;
-  return c.use_sliding_window && layer >= (c.max_window_layers ?? 0) ? window : null;
-}
-
-function ropeConfig(c: HfConfig, source: string): RopeConfig {
-  const rope = c.rope_parameters ?? c.rope_scaling ?? {};
-  const theta = rope.rope_theta ?? c.rope_theta ?? 10000;
-  const type = rope.rope_type ?? rope.type ?? "default";
-  const need = (key: keyof typeof rope): number => {
-    const value = rope[key];
-    if (typeof value === "number") return value;
-    throw new TypeError(
-      `Cannot load model: ${source}: rope ${type} needs ${key}, received ${value}`,
-    );
-  };
-  switch (type) {
-    case "default":
-      return { theta, scaling: null };
-    case "linear":
-      return { theta, scaling: { kind: "linear", factor: need("factor") } };
-    case "llama3":
-      return {
-        theta,
-        scaling: {
-          kind: "llama3",
-          factor: need("factor"),
-          lowFreqFactor: need("low_freq_factor"),
-          highFreqFactor: need("high_freq_factor"),
-          originalMaxPositions: need("original_max_position_embeddings"),
-        },
-      };
-    default:
-      throw new TypeError(
-        `Cannot load model: ${source}: rope_type must be default, linear or llama3, received ${
-          JSON.stringify(type)
-        }`,
-      );
+  const config = parseModelConfig(json, file);
+  const generation = `${directory}/generation_config.json`;
+  const parsed = z.object({ eos_token_id: tokenIds }).safeParse(
+    (await readJson(generation, "load model")) ?? {},
+  );
+  if (!parsed.success) {
+    throw new TypeError(`Cannot load model: ${generation}: ${z.prettifyError(parsed.error)}`);
   }
+  const eosTokenIds = [...config.eosTokenIds, ...[parsed.data.eos_token_id ?? []].flat()];
+  return { ...config, eosTokenIds: [...new Set(eosTokenIds)] };
+}
+
+/** The sliding window of a layer; what config.json leaves out has transformers' defaults. */
+function windowOf(c: HfConfig, layer: number): number | null {
+  const window = c.sliding_window === undefined ? 4096 : c.sliding_window;
+  if (c.model_type === "llama" || window === null) return null;
+  if (c.model_type !== "mistral" && !c.use_sliding_window) return null;
+  if (c.layer_types) return c.layer_types[layer] === "sliding_attention" ? window : null;
+  return c.model_type === "mistral" || layer >= (c.max_window_layers ?? 28) ? window : null;
 }
 
 function dtypeOf(c: HfConfig, source: string): ModelConfig["dtype"] {

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { PEFT_TARGETS, targetMatcher } from "./peft_targets.ts";
+import { pythonPattern } from "./python_pattern.ts";
 
 /** What of an adapter_config.json decides the adapter's arithmetic. */
 export interface PeftConfig {
@@ -10,9 +12,11 @@ export interface PeftConfig {
   /** First matching pattern wins, in the file's order. */
   readonly rankPattern: readonly (readonly [pattern: RegExp, rank: number])[];
   readonly alphaPattern: readonly (readonly [pattern: RegExp, alpha: number])[];
+  /** Whether a module is adapted, by its path; null where only the tensors tell. */
+  readonly targets: ((module: string) => boolean) | null;
 }
 
-/** Says nothing about the result of inference, or is told by the tensors themselves. */
+/** Says nothing about the result of inference: how training began is told by init_lora_weights alone. */
 const HARMLESS = new Set([
   "auto_mapping",
   "base_model_name_or_path",
@@ -21,12 +25,11 @@ const HARMLESS = new Set([
   "task_type",
   "inference_mode",
   "lora_dropout",
-  "target_modules",
-  "exclude_modules",
-  "layers_to_transform",
-  "layers_pattern",
   "megatron_core",
   "qalora_group_size",
+  "eva_config",
+  "corda_config",
+  "lora_ga_config",
 ]);
 
 /** Initialisations after which W is still the base's own W. */
@@ -44,7 +47,8 @@ const Lora = z.object({
   fan_in_fan_out: z.literal(false).nullish(),
   rank_pattern: z.record(z.string(), z.number().int().positive()).nullish(),
   alpha_pattern: z.record(z.string(), positive).nullish(),
-  init_lora_weights: z.union([z.boolean(), z.string()]).nullish(),
+  init_lora_weights: z.union([z.boolean(), z.string().toLowerCase()]).nullish(),
+  ...PEFT_TARGETS,
 });
 
 /**
@@ -57,8 +61,8 @@ export function parsePeftConfig(json: unknown, source: string): PeftConfig {
       `Cannot load adapter: ${source}: ${key}: ${why}, received ${JSON.stringify(value)}`,
     );
   };
-  if (typeof json !== "object" || json === null) {
-    refuse("adapter_config", "expected an object", json);
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    return refuse("adapter_config", "expected an object", json);
   }
   const entries = json as Record<string, unknown>;
   if (entries.peft_type !== "LORA") {
@@ -72,13 +76,13 @@ export function parsePeftConfig(json: unknown, source: string): PeftConfig {
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const key = String(issue?.path[0] ?? "adapter_config");
-    refuse(key, issue?.message ?? "not valid", entries[key]);
+    return refuse(key, issue?.message ?? "not valid", entries[key]);
   }
+  const config = parsed.data;
   for (const [key, value] of Object.entries(entries)) {
     if (key in Lora.shape || HARMLESS.has(key) || isUnset(value)) continue;
     refuse(key, "not supported", value);
   }
-  const config = Lora.parse(json);
   const init = config.init_lora_weights ?? true;
   if (!PLAIN_INIT.includes(init)) {
     refuse(
@@ -88,9 +92,20 @@ export function parsePeftConfig(json: unknown, source: string): PeftConfig {
       init,
     );
   }
-  const patterns = (record: Record<string, number> | null | undefined) =>
-    Object.entries(record ?? {}).map(([key, value]) =>
-      [new RegExp(`^(?:.*\\.)?(?:${key})$`), value] as const
+  const understand = <T>(key: string, read: () => T): T => {
+    try {
+      return read();
+    } catch (error) {
+      return refuse(key, `not a pattern: ${(error as Error).message}`, entries[key]);
+    }
+  };
+  const patterns = (key: "rank_pattern" | "alpha_pattern") =>
+    understand(
+      key,
+      () =>
+        Object.entries(config[key] ?? {}).map(([pattern, value]) =>
+          [pythonPattern(`(?:.*\\.)?(?:${pattern})`), value] as const
+        ),
     );
   return {
     rank: config.r,
@@ -98,8 +113,9 @@ export function parsePeftConfig(json: unknown, source: string): PeftConfig {
     rsLora: config.use_rslora ?? false,
     dora: config.use_dora ?? false,
     bias: config.lora_bias ?? false,
-    rankPattern: patterns(config.rank_pattern),
-    alphaPattern: patterns(config.alpha_pattern),
+    rankPattern: patterns("rank_pattern"),
+    alphaPattern: patterns("alpha_pattern"),
+    targets: understand("target_modules", () => targetMatcher(config)),
   };
 }
 

@@ -11,6 +11,14 @@ export interface TensorInfo {
   readonly bytes: number;
 }
 
+/** A tensor of a file, read by ranges. */
+export interface Tensor extends TensorInfo {
+  readonly name: string;
+  readonly file: string;
+  /** Fills `target` from byte `offset` of the tensor. */
+  read(offset: number, target: Uint8Array): void;
+}
+
 const LARGEST_HEADER = 100 * 2 ** 20;
 const Header = z.record(
   z.string(),
@@ -48,6 +56,13 @@ export class SafetensorsFile implements Disposable {
       file.close();
       throw error;
     }
+  }
+
+  find(name: string): Tensor | null {
+    const info = this.tensors.get(name);
+    if (!info) return null;
+    const read = (offset: number, target: Uint8Array) => this.readInto(name, offset, target);
+    return { ...info, name, file: this.path, read };
   }
 
   /** Fills `target` from byte `offset` of the tensor. */
@@ -99,6 +114,9 @@ function readHeader(path: string, file: Deno.FsFile): Map<string, TensorInfo> {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
     refuse(`the header is not JSON, received ${(error as Error).message}`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    return refuse(`the header must be an object, received ${JSON.stringify(json)}`);
   }
   const { __metadata__: _metadata, ...entries } = json as Record<string, unknown>;
   const parsed = Header.safeParse(entries);

@@ -1,4 +1,6 @@
-import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { Tensor } from "./safetensors.ts";
+import { sameValues } from "./tensor_values.ts";
 import type { WeightBuffer } from "./weight_plan.ts";
 
 /** Part of a weight buffer; `bytes` is reused for the next chunk. */
@@ -63,8 +65,10 @@ export function checkWeights(
       }
     }
   }
-  // A tied model may store its head all the same; it is the embedding.
-  if (tiedEmbeddings) known.add("lm_head.weight");
+  if (tiedEmbeddings) {
+    known.add("lm_head.weight");
+    checkTiedHead(checkpoint);
+  }
   const left = checkpoint.names.find((name) => !known.has(name) && !IGNORED.test(name));
   if (left !== undefined) {
     throw new TypeError(
@@ -83,6 +87,17 @@ export function checkWeights(
     );
   }
   return own;
+}
+
+/** A tied model may store its head all the same; transformers unties it where it is another matrix. */
+function checkTiedHead(checkpoint: Checkpoint): void {
+  const embedding = checkpoint.find("model.embed_tokens.weight");
+  const head = checkpoint.find("lm_head.weight");
+  if (!embedding || !head || sameValues(head, embedding)) return;
+  throw new TypeError(
+    `Cannot load model: ${head.file}: ${head.name} must equal the embedding where config.json says ` +
+      `tie_word_embeddings, received another matrix; set tie_word_embeddings to false`,
+  );
 }
 
 /** All weights in chunks of at most 16 MiB; host memory never holds more than two of them. */
@@ -120,7 +135,7 @@ type Convert = (
 
 function converter(
   kind: WeightBuffer["kind"],
-  tensor: CheckpointTensor,
+  tensor: Tensor,
   dtype: WeightDtype,
 ): Convert {
   if (kind === "matrix") return tensor.dtype === "F32" ? narrow(tensor, dtype) : (input) => input;
@@ -144,7 +159,7 @@ function converter(
 }
 
 /** f32 to 16 bits, rounded to nearest even; what they cannot hold is refused. */
-function narrow(tensor: CheckpointTensor, dtype: WeightDtype): Convert {
+function narrow(tensor: Tensor, dtype: WeightDtype): Convert {
   return (input, output) => {
     const floats = new Float32Array(input.buffer, 0, input.length / 4);
     const bad = dtype === "f16" ? toF16(floats, output) : toBf16(input, output);

@@ -1,27 +1,24 @@
-import type { CheckpointTensor } from "./checkpoint.ts";
-import type { SafetensorsFile } from "./safetensors.ts";
+import type { Tensor } from "./safetensors.ts";
 
 /**
- * A tensor's values widened to f32, exactly.
+ * An adapter tensor's values widened to f32, exactly.
  * @throws {TypeError} for an element type that is no float, and for NaN or infinity.
  */
-export function readFloats(file: SafetensorsFile, name: string): Float32Array {
-  const tensor = file.tensors.get(name);
-  const bytes = new Uint8Array(tensor?.bytes ?? 0);
-  file.readInto(name, 0, bytes);
-  const floats = widen(bytes, tensor?.dtype ?? "", `${file.path}: ${name}`);
+export function readFloats(tensor: Tensor): Float32Array {
+  const bytes = new Uint8Array(tensor.bytes);
+  tensor.read(0, bytes);
+  const floats = widen(bytes, tensor);
   const bad = floats.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) {
     throw new TypeError(
-      `Cannot load adapter: ${file.path}: ${name} must be finite, received ${
-        floats[bad]
-      } at element ${bad}`,
+      `Cannot load adapter: ${tensor.file}: ${tensor.name} must be finite, received ` +
+        `${floats[bad]} at element ${bad}`,
     );
   }
   return floats;
 }
 
-function widen(bytes: Uint8Array<ArrayBuffer>, dtype: string, where: string): Float32Array {
+function widen(bytes: Uint8Array<ArrayBuffer>, { dtype, file, name }: Tensor): Float32Array {
   switch (dtype) {
     case "F32":
       return new Float32Array(bytes.buffer);
@@ -34,32 +31,26 @@ function widen(bytes: Uint8Array<ArrayBuffer>, dtype: string, where: string): Fl
     }
     default:
       throw new TypeError(
-        `Cannot load adapter: ${where} must be F16, BF16 or F32, received ${dtype}`,
+        `Cannot read ${name} of ${file}: it must be F16, BF16 or F32, received ${dtype}`,
       );
   }
 }
 
 const AT_ONCE = 2 ** 20;
 
-/** True where a tensor of the adapter equals one of the base, element by element. */
-export function sameValues(
-  file: SafetensorsFile,
-  name: string,
-  base: CheckpointTensor | null,
-): boolean {
-  const tensor = file.tensors.get(name);
-  if (!tensor || !base || tensor.shape.join() !== base.shape.join()) return false;
-  const count = tensor.shape.reduce((a, b) => a * b, 1);
-  const [width, baseWidth] = [tensor.bytes / count, base.bytes / count];
+/** True where two tensors are equal element by element, whatever their types; NaN equals nothing. */
+export function sameValues(a: Tensor, b: Tensor): boolean {
+  if (a.shape.join() !== b.shape.join()) return false;
+  const count = a.shape.reduce((product, n) => product * n, 1);
+  const some = (tensor: Tensor, at: number) => {
+    const width = tensor.bytes / count;
+    const bytes = new Uint8Array(Math.min(AT_ONCE, count - at) * width);
+    tensor.read(at * width, bytes);
+    return widen(bytes, tensor);
+  };
   for (let at = 0; at < count; at += AT_ONCE) {
-    const some = Math.min(AT_ONCE, count - at);
-    const mine = new Uint8Array(some * width);
-    const theirs = new Uint8Array(some * baseWidth);
-    file.readInto(name, at * width, mine);
-    base.read(at * baseWidth, theirs);
-    const a = widen(mine, tensor.dtype, name);
-    const b = widen(theirs, base.dtype, base.name);
-    if (a.some((value, i) => value !== b[i])) return false;
+    const theirs = some(b, at);
+    if (some(a, at).some((value, i) => value !== theirs[i])) return false;
   }
   return true;
 }

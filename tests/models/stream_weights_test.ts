@@ -9,38 +9,45 @@ import {
 } from "../../models/stream_weights.ts";
 import type { WeightBuffer } from "../../models/weight_plan.ts";
 import { toHalves } from "../support/half.ts";
+import { inDirectory, type TensorData, writeSafetensors } from "../support/write_safetensors.ts";
 
-type Dtype = "F16" | "BF16" | "F32";
+/** Names in plan order; a matrix has two dimensions, a vector one. */
+type Tensors = Readonly<Record<string, TensorData>>;
+const planOf = (tensors: Tensors): WeightBuffer[] =>
+  Object.entries(tensors).map(([name, { shape }]) => ({
+    name,
+    kind: shape.length === 1 ? "vector" : "matrix",
+    parts: [{ tensor: name, shape }],
+  }));
+
+/** The bytes of each planned buffer after its way through a file that holds `tensors`. */
+function stream(
+  tensors: Tensors,
+  wanted: WantedDtype = "auto",
+  plan = planOf(tensors),
+  tied = false,
+): Map<string, Uint8Array<ArrayBuffer>> {
+  return inDirectory((directory) => {
+    writeSafetensors(`${directory}/model.safetensors`, tensors);
+    using checkpoint = Checkpoint.open(directory);
+    const became = checkWeights(checkpoint, plan, tied, wanted);
+    const buffers = new Map(plan.map((b) => [b.name, new Uint8Array(bufferBytes(b))]));
+    for (const { buffer, offset, bytes } of streamWeights(checkpoint, plan, became)) {
+      buffers.get(buffer)?.set(bytes, offset);
+    }
+    return buffers;
+  });
+}
+
+const matrix = (dtype: TensorData["dtype"], values: ArrayLike<number>): TensorData => ({
+  dtype,
+  shape: [1, values.length],
+  values,
+});
 
 /** The 16-bit words of a matrix after its way through a file of `dtype`. */
-function load(dtype: Dtype, values: Float32Array, wanted: WantedDtype): Uint16Array {
-  const directory = Deno.makeTempDirSync();
-  try {
-    const data = dtype === "F32"
-      ? new Uint8Array(values.buffer as ArrayBuffer)
-      : new Uint8Array(toHalves(values, dtype === "F16" ? "f16" : "bf16").bits.buffer);
-    const entry = { dtype, shape: [values.length], data_offsets: [0, data.length] };
-    const header = new TextEncoder().encode(JSON.stringify({ w: entry }));
-    const file = new Uint8Array(8 + header.length + data.length);
-    new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
-    file.set(header, 8);
-    file.set(data, 8 + header.length);
-    Deno.writeFileSync(`${directory}/model.safetensors`, file);
-    using checkpoint = Checkpoint.open(directory);
-    const buffer: WeightBuffer = {
-      name: "w",
-      kind: "matrix",
-      parts: [{ tensor: "w", shape: [values.length] }],
-    };
-    const words = new Uint8Array(bufferBytes(buffer));
-    const became = checkWeights(checkpoint, [buffer], false, wanted);
-    for (const { offset, bytes } of streamWeights(checkpoint, [buffer], became)) {
-      words.set(bytes, offset);
-    }
-    return new Uint16Array(words.buffer);
-  } finally {
-    Deno.removeSync(directory, { recursive: true });
-  }
+function load(dtype: TensorData["dtype"], values: Float32Array, wanted: WantedDtype): Uint16Array {
+  return new Uint16Array(stream({ w: matrix(dtype, values) }, wanted).get("w")?.buffer ?? []);
 }
 
 const ordinary = fc.float32Array({ min: -60000, max: 60000, noNaN: true, minLength: 1 });
@@ -86,4 +93,61 @@ Deno.test("checkWeights() does not convert a checkpoint of 16 bits into the othe
       `--dtype ${wanted} converts f32 checkpoints only, received one in ${dtype.toLowerCase()}`,
     );
   }
+});
+
+Deno.test("streamWeights() widens vectors of every type exactly", () => {
+  const values = Float32Array.of(1, -0.5, 2 ** -14, 240);
+  for (const dtype of ["F16", "BF16", "F32"] as const) {
+    const norm: TensorData = { dtype, shape: [4], values };
+    const buffers = stream({ norm, w: matrix("F16", [1, 2]) });
+    assertEquals(new Float32Array(buffers.get("norm")?.buffer ?? []), values);
+  }
+});
+
+Deno.test("streamWeights() cuts a buffer of several tensors into chunks that the consumer may overwrite", () =>
+  inDirectory((directory) => {
+    // A little more than one chunk, and a second tensor behind it.
+    const long = Float32Array.from({ length: 2 ** 22 + 5 }, (_, i) => i % 1000);
+    const parts = { a: matrix("F16", long), b: matrix("F16", [7, 8]) };
+    writeSafetensors(`${directory}/model.safetensors`, parts);
+    using checkpoint = Checkpoint.open(directory);
+    const buffer: WeightBuffer = {
+      name: "ab",
+      kind: "matrix",
+      parts: Object.entries(parts).map(([tensor, { shape }]) => ({ tensor, shape })),
+    };
+    const words = new Uint8Array(bufferBytes(buffer));
+    let chunks = 0;
+    for (const { offset, bytes } of streamWeights(checkpoint, [buffer], "f16")) {
+      assertEquals(bytes.length <= 16 * 2 ** 20, true);
+      words.set(bytes, offset);
+      bytes.fill(0xff);
+      chunks++;
+    }
+    assertEquals(chunks, 3);
+    assertEquals(new Uint16Array(words.buffer), toHalves([...long, 7, 8], "f16").bits);
+  }));
+
+Deno.test("checkWeights() names the tensor that is missing, misshapen, left over or of another type", () => {
+  const tensors = { a: matrix("F16", [1, 2]), b: matrix("F16", [3, 4]) };
+  const refused = (changed: Tensors, ...words: string[]) => {
+    for (const word of ["Cannot load model", ...words]) {
+      assertThrows(() => stream(changed, "auto", planOf(tensors)), TypeError, word);
+    }
+  };
+  refused({ a: tensors.a }, "no tensor b");
+  refused({ ...tensors, b: matrix("F16", [3]) }, "b must have shape [1,2]", "received [1,1]");
+  refused({ ...tensors, b: matrix("BF16", [3, 4]) }, "share one dtype, F16; received BF16 for b");
+  refused({ ...tensors, c: matrix("F16", [5]) }, "does not use", "received c");
+  stream({ ...tensors, "x.rotary_emb.inv_freq": matrix("F32", [5]) }, "auto", planOf(tensors));
+});
+
+Deno.test("checkWeights() takes a tied model's stored head only where it is the embedding", () => {
+  const embedding = { "model.embed_tokens.weight": matrix("F16", [1, 2]) };
+  const tied = (head: TensorData) =>
+    stream({ ...embedding, "lm_head.weight": head }, "auto", planOf(embedding), true);
+  tied(matrix("F16", [1, 2]));
+  tied(matrix("F32", [1, 2]));
+  assertThrows(() => tied(matrix("F16", [1, 3])), TypeError, "set tie_word_embeddings to false");
+  assertThrows(() => tied(matrix("F16", [1, 2, 3])), TypeError, "lm_head.weight must equal");
 });
