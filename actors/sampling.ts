@@ -14,11 +14,14 @@ export interface SamplingParams {
   readonly frequencyPenalty: number;
   /** 1 changes nothing; as transformers and vLLM define it, over prompt and output. */
   readonly repetitionPenalty: number;
-  /** Added to a token's logit before everything else. */
+  /** Added to a token's logit before everything else; at most MAX_LOGIT_BIAS of them. */
   readonly logitBias: readonly (readonly [token: number, bias: number])[];
   /** Most likely tokens reported beside the chosen one's logprob; null reports no logprobs at all. */
   readonly topLogprobs: number | null;
 }
+
+/** Tokens of one request that logit_bias may name: each step has room for so many a sequence. */
+export const MAX_LOGIT_BIAS = 1024;
 
 export const GREEDY: SamplingParams = {
   temperature: 0,

@@ -1,5 +1,5 @@
 /** Words of a step before its tables: offsets and counts in the order of shared/step.wgsl. */
-const HEADER = 17;
+export const STEP_HEADER_WORDS = 17;
 export const NONE = 0xffff_ffff;
 export const FROM_SLOT = 0x8000_0000;
 export const SAMPLE_WORDS = 16;
@@ -34,7 +34,7 @@ export interface StepTables {
 
 /** Writes the tables into `words` and returns how many words were used. */
 export function writeStep(words: Uint32Array, step: StepTables): number {
-  let at = HEADER;
+  let at = STEP_HEADER_WORDS;
   const put = (table: readonly number[]): number => {
     const start = at;
     if (start + table.length > words.length) {

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import type { AdapterRoute, SamplingParams } from "../actors/sampling.ts";
+import { type AdapterRoute, MAX_LOGIT_BIAS, type SamplingParams } from "../actors/sampling.ts";
 import type { GenerationRequest, Prompt } from "../actors/request_router/protocol.ts";
 import { requestId } from "../memory/ids.ts";
 
@@ -40,7 +40,9 @@ export const COMMON_PARAMS = {
   repetition_penalty: z.number().gt(0).max(10).nullish(),
   logit_bias: z.record(z.string().regex(TOKEN), z.number().min(-100).max(100), {
     error: (issue) => issue.code === "invalid_key" ? "the key is not a token id" : undefined,
-  }).refine((biases) => Object.keys(biases).length <= 1024, "expected at most 1024 tokens")
+  }).refine((biases) => Object.keys(biases).length <= MAX_LOGIT_BIAS, {
+    message: `expected at most ${MAX_LOGIT_BIAS} tokens`,
+  })
     .nullish(),
   user: z.string().nullish().openapi({ description: "Accepted, without effect." }),
   metadata: z.record(z.string(), z.string()).nullish()

@@ -8,8 +8,9 @@ import type { ModelConfig } from "../../models/model_config.ts";
 import type { SlotId, StepId } from "../../memory/ids.ts";
 import { AdapterUpload, type Gains } from "./adapter_upload.ts";
 import { Forward } from "./forward.ts";
-import type { GpuBuffers, Pool, PoolLayout, StepBounds } from "./gpu_buffers.ts";
+import type { GpuBuffers, Pool, PoolLayout } from "./gpu_buffers.ts";
 import { compileGains, type PipelineShape } from "./pipelines.ts";
+import type { StepBounds } from "./step_bounds.ts";
 import { type PlanShape, planStep, type StepPlan } from "./step_plan.ts";
 import type { Command, Row, SteppedRow } from "./protocol.ts";
 import { steppedRows } from "./results.ts";
@@ -66,6 +67,7 @@ export class Executor {
     const windows = parts.config.slidingWindow;
     this.#planShape = {
       kvHeads: parts.config.kvHeads,
+      maxRoutes: parts.bounds.maxRoutes,
       window: windows.includes(null) ? null : Math.max(...windows.map((window) => window ?? 0)),
       tileTokens: PREFILL_TILE,
     };

@@ -1,19 +1,7 @@
 import type { Device } from "../../kernels/device.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
 import { RESULT_WORDS } from "../../kernels/sample/results.ts";
-
-/** Bounds of one step, fixed for the life of an executor. */
-export interface StepBounds {
-  readonly maxTokens: number;
-  readonly maxLogitRows: number;
-  readonly maxSlots: number;
-  /** Routing entries a token (adapters mixed in one request). */
-  readonly maxRoutes: number;
-  /** Longest sequence in tokens. */
-  readonly maxModelLen: number;
-  readonly stepWords: number;
-  readonly decodeItems: number;
-}
+import type { StepBounds } from "./step_bounds.ts";
 
 /** Activations and per-slot state; names as the kernels' bindings use them. */
 export type GpuBuffers = Readonly<Record<BufferName, GPUBuffer>>;

@@ -2,26 +2,23 @@ import { Compiler } from "../../kernels/compiler.ts";
 import { type Device, openDevice } from "../../kernels/device.ts";
 import { planBudget } from "../../memory/budget.ts";
 import { pageGeometry } from "../../models/adapter_image.ts";
-import type { ModelConfig } from "../../models/model_config.ts";
 import { loadModelConfig } from "../../models/parse_config.ts";
 import type { EngineOptions } from "../engine_options.ts";
 import { chooseProvider } from "./choose_provider.ts";
 import { Executor, type ExecutorParts } from "./executor.ts";
 import { Forward } from "./forward.ts";
-import { bufferBytes, createBuffers, createPool, type StepBounds } from "./gpu_buffers.ts";
+import { bufferBytes, createBuffers, createPool } from "./gpu_buffers.ts";
 import { loadWeights } from "./load_weights.ts";
 import { compilePipelines } from "./pipelines.ts";
 import type { Event } from "./protocol.ts";
 import { ropeTable } from "./rope_table.ts";
+import { stepBounds } from "./step_bounds.ts";
 
 type Progress = Extract<Event, { kind: "progress" }>;
 type Ready = Extract<Event, { kind: "executor_ready" }>;
 
 const SOFTWARE_POOL = 256 * 2 ** 20;
 const GPU_POOL = 4 * 2 ** 30;
-/** Longest sequence where neither the operator nor a smaller model says so. */
-const DEFAULT_MODEL_LEN = 8192;
-const LEAST_STEP_WORDS = 2 ** 16;
 
 /**
  * Opens the GPU, loads the model, makes the pools and compiles every pipeline.
@@ -118,36 +115,6 @@ export async function startExecutor(
     maxLogitRows: bounds.maxLogitRows,
   };
   return { executor, ready, parts };
-}
-
-/** Bounds of a step that follow from the options and the model. */
-export function stepBounds(
-  options: EngineOptions,
-  config: ModelConfig,
-  pagesPerBlock: number,
-): StepBounds {
-  const { maxBatchTokens, maxRunning, maxRoutes } = options;
-  const maxModelLen = options.maxModelLen ?? Math.min(config.maxPositions, DEFAULT_MODEL_LEN);
-  if (maxModelLen > config.maxPositions) {
-    throw new RangeError(
-      `Cannot use max-model-len: the model has ${config.maxPositions} positions, received ${maxModelLen}`,
-    );
-  }
-  const maxLogitRows = Math.max(maxRunning, 64);
-  // Block tables of every running sequence at full length, and a generous page of words a token.
-  const tables = maxRunning * Math.ceil(maxModelLen / 16) * pagesPerBlock;
-  const stepWords = LEAST_STEP_WORDS + tables + maxBatchTokens * (16 + maxRoutes * 80) +
-    maxLogitRows * 1024;
-  return {
-    maxTokens: maxBatchTokens,
-    maxLogitRows,
-    maxSlots: maxRunning,
-    maxRoutes,
-    maxModelLen,
-    stepWords,
-    // Every running sequence at least once, and as many pieces more as fill the GPU.
-    decodeItems: maxRunning + 512,
-  };
 }
 
 /** Runs `create` and turns the device's out-of-memory error into one the operator can act on. */

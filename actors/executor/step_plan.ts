@@ -5,6 +5,8 @@ import type { Slot } from "./slots.ts";
 /** Shape of the model and of the attention work, as planning needs them. */
 export interface PlanShape {
   readonly kvHeads: number;
+  /** Routing entries that there is room for at each token. */
+  readonly maxRoutes: number;
   /** Largest window over the layers, null where any layer sees everything. */
   readonly window: number | null;
   /** Tokens a prefill attention tile takes. */
@@ -22,19 +24,27 @@ export interface StepPlan {
 }
 
 const SHRINK_TOKENS = 4;
-const SHRINK_RANKS = 16;
+export const SHRINK_RANKS = 16;
 /** Decode attention splits sequences until about this many workgroups run. */
-const DECODE_WORKGROUPS = 512;
+export const DECODE_WORKGROUPS = 512;
 /** The kernel takes this many keys at a time: pieces are multiples of it. */
 const KEYS_AT_ONCE = 64;
 
-/** Lays out one step: `slots[i]` holds what stays the same for `rows[i]`. */
+/**
+ * Lays out one step: `slots[i]` holds what stays the same for `rows[i]`.
+ * @throws {RangeError} for a row without a slot or tokens, and for more routes than there is room for.
+ */
 export function planStep(
   rows: readonly Row[],
   slots: readonly Slot[],
   shape: PlanShape,
 ): StepPlan {
   const routesPerToken = Math.max(0, ...slots.map((slot) => slot.routes.length));
+  if (routesPerToken > shape.maxRoutes) {
+    throw new RangeError(
+      `Cannot plan step: a token mixes at most ${shape.maxRoutes} adapters, received ${routesPerToken}`,
+    );
+  }
   const tokens: number[] = [];
   const routes: number[] = [];
   const headRoutes: number[] = [];
@@ -54,6 +64,7 @@ export function planStep(
     if (!slot) throw new RangeError(`Cannot plan step: row ${index} has no open slot`);
     const first = tokens.length / 4;
     const count = row.tokens?.length ?? 1;
+    if (count === 0) throw new RangeError(`Cannot plan step: row ${index} has no tokens`);
     for (let i = 0; i < count; i++) {
       const source = row.tokens ? row.tokens[i] ?? 0 : FROM_SLOT + row.slot;
       tokens.push(source, row.position + i, index, 0);
