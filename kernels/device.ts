@@ -74,11 +74,12 @@ interface MatrixAdapterInfo {
   >;
 }
 
-/** Whether subgroups of 32 multiply 16 x 16 x 16 matrices of f16 into f32, as kernels/linear_matrix does. */
+/** Whether subgroups of 32 multiply 16 x 16 x 16 matrices of f16 into f32, with the memory linear_matrix stages in. */
 function hasMatrices(adapter: GPUAdapter): boolean {
   const info = adapter.info as MatrixAdapterInfo;
   return MATRIX_FEATURES.every((feature) => adapter.features.has(feature)) &&
     info.subgroupMinSize === 32 && info.subgroupMaxSize === 32 &&
+    adapter.limits.maxComputeWorkgroupStorageSize >= 48 * 2 ** 10 &&
     [...info.subgroupMatrixConfigs ?? []].some((config) =>
       config.componentType === "f16" && config.resultComponentType === "f32" &&
       config.M === 16 && config.N === 16 && config.K === 16

@@ -6,11 +6,9 @@ import {
   type PackedPages,
   type PageGeometry,
 } from "./adapter_image.ts";
+import { halfDtypeFor, halfWords } from "./half_words.ts";
 import { HEAD_MODULES, LAYER_MODULES, type ModelConfig, moduleShape } from "./model_config.ts";
 import type { PeftAdapter, PeftModule } from "./peft_adapter.ts";
-
-type Dtype = "f16" | "bf16";
-const LARGEST_F16 = 65504;
 
 /** Where a module's matrices lie in its copy of the image; chunks. */
 interface Placed {
@@ -26,7 +24,7 @@ interface Placed {
 
 /**
  * Packs an adapter as models/adapter_image.ts describes.
- * @throws {RangeError} when the page list would not fit into the first page.
+ * @throws {RangeError} when the page list would not fit into the first page, or a number into 16 bits.
  */
 export function packAdapter(
   adapter: PeftAdapter,
@@ -80,7 +78,7 @@ function packCopies(
   const bytes = new SharedArrayBuffer(pages * pageBytes * copies.length);
   layouts.forEach(({ placed }, copy) => {
     for (const module of placed) {
-      writeModule(bytes, copy * pages * pageBytes, module);
+      writeModule(bytes, copy * pages * pageBytes, module, source);
     }
   });
   return { bytes, pages, copies: copies.length };
@@ -120,13 +118,21 @@ function layOut(
   return { placed, end: next };
 }
 
-function writeModule(image: SharedArrayBuffer, start: number, placed: Placed): void {
-  const { module, index, out, input } = placed;
+function writeModule(
+  image: SharedArrayBuffer,
+  start: number,
+  { module, index, out, input, ...placed }: Placed,
+  source: string,
+): void {
   const { rank, scale } = module;
-  const a = module.a();
-  const b = module.b();
-  const dtype = dtypeFor(module, a, b);
-  const encode = encoder(dtype);
+  const [a, b] = [module.a(), module.b()];
+  const dtype = module.dtype === "f32" ? halfDtypeFor([a, b]) : module.dtype;
+  if (dtype === null) {
+    throw new RangeError(
+      `Cannot load adapter: ${source}: A and B of ${module.module} must fit into bf16, received ` +
+        `numbers up to ${largest(a, b)}`,
+    );
+  }
   const header = new DataView(image, start + index * HEADER_WORDS * 4, HEADER_WORDS * 4);
   [rank, Number(dtype === "bf16"), placed.a, placed.b, placed.bias, placed.gain].forEach((
     word,
@@ -134,27 +140,18 @@ function writeModule(image: SharedArrayBuffer, start: number, placed: Placed): v
   ) => header.setUint32(i * 4, word, true));
   header.setFloat32(24, scale, true);
 
-  const halves = (chunk: number, count: number) =>
-    new Uint16Array(image, start + chunk * CHUNK_BYTES, count);
-  if (module.module === "embed") {
-    const row = padded(rank);
-    const rows = halves(placed.a, input * row);
+  const rows = (chunk: number, count: number, length: number) =>
+    new Uint16Array(image, start + chunk * CHUNK_BYTES, count * padded(length));
+  const aWords = halfWords(a, dtype);
+  if (module.module === "embed") transpose(aWords, rows(placed.a, input, rank), rank, input);
+  else {
+    const target = rows(placed.a, rank, input);
     for (let j = 0; j < rank; j++) {
-      for (let t = 0; t < input; t++) rows[t * row + j] = encode(a[j * input + t] ?? 0);
-    }
-  } else {
-    const row = padded(input);
-    const rows = halves(placed.a, rank * row);
-    for (let j = 0; j < rank; j++) {
-      for (let i = 0; i < input; i++) rows[j * row + i] = encode(a[j * input + i] ?? 0);
+      target.set(aWords.subarray(j * input, (j + 1) * input), j * padded(input));
     }
   }
   // PEFT stores B [out][rank]; the kernels read it by rank.
-  const row = padded(out);
-  const rows = halves(placed.b, rank * row);
-  for (let o = 0; o < out; o++) {
-    for (let j = 0; j < rank; j++) rows[j * row + o] = encode(b[o * rank + j] ?? 0);
-  }
+  transpose(halfWords(b, dtype), rows(placed.b, rank, out), out, rank);
   const vector = (chunk: number, values: Float32Array | null) => {
     if (values) new Float32Array(image, start + chunk * CHUNK_BYTES, out).set(values);
   };
@@ -162,29 +159,13 @@ function writeModule(image: SharedArrayBuffer, start: number, placed: Placed): v
   vector(placed.gain, module.magnitude());
 }
 
-/** f16 and bf16 stay what they are; others become f16 where it can hold them, else bf16. */
-function dtypeFor(module: PeftModule, a: Float32Array, b: Float32Array): Dtype {
-  if (module.dtype !== "f32") return module.dtype;
-  const fits = (values: Float32Array) => values.every((value) => Math.abs(value) <= LARGEST_F16);
-  return fits(a) && fits(b) ? "f16" : "bf16";
-}
-
-const half = new Float16Array(1);
-const halfBits = new Uint16Array(half.buffer);
-const single = new Float32Array(1);
-const singleBits = new Uint32Array(single.buffer);
-
-/** Rounds to nearest even. */
-function encoder(dtype: Dtype): (value: number) => number {
-  if (dtype === "f16") {
-    return (value) => {
-      half[0] = value;
-      return halfBits[0] ?? 0;
-    };
+/** `[rows][columns]` to `[columns][rows]`, the new rows padded. */
+function transpose(from: Uint16Array, to: Uint16Array, rows: number, columns: number): void {
+  const stride = padded(rows);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) to[j * stride + i] = from[i * columns + j] ?? 0;
   }
-  return (value) => {
-    single[0] = value;
-    const word = singleBits[0] ?? 0;
-    return ((word + 0x7fff + ((word >>> 16) & 1)) >>> 16) & 0xffff;
-  };
 }
+
+const largest = (...matrices: readonly Float32Array[]) =>
+  matrices.reduce((most, values) => values.reduce((m, v) => Math.max(m, Math.abs(v)), most), 0);

@@ -27,8 +27,8 @@ export interface PeftModule {
   readonly scale: number;
   readonly dtype: "f16" | "bf16" | "f32";
   /** [rank][in] and [out][rank], as PEFT stores them. */
-  a(): Float32Array;
-  b(): Float32Array;
+  a(): Float32Array<ArrayBuffer>;
+  b(): Float32Array<ArrayBuffer>;
   /** [out] of lora_bias and of DoRA's magnitude, null where there is none. */
   bias(): Float32Array | null;
   magnitude(): Float32Array | null;

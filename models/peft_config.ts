@@ -89,7 +89,7 @@ export function parsePeftConfig(json: unknown, source: string): PeftConfig {
       "init_lora_weights",
       "this initialisation takes the first A and B out of the base; save it with " +
         "path_initial_model_for_weight_conversion",
-      init,
+      entries.init_lora_weights,
     );
   }
   const understand = <T>(key: string, read: () => T): T => {

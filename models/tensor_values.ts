@@ -4,21 +4,24 @@ import type { Tensor } from "./safetensors.ts";
  * An adapter tensor's values widened to f32, exactly.
  * @throws {TypeError} for an element type that is no float, and for NaN or infinity.
  */
-export function readFloats(tensor: Tensor): Float32Array {
+export function readFloats(tensor: Tensor): Float32Array<ArrayBuffer> {
   const bytes = new Uint8Array(tensor.bytes);
   tensor.read(0, bytes);
   const floats = widen(bytes, tensor);
-  const bad = floats.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) {
+  for (let i = 0; i < floats.length; i++) {
+    if (Number.isFinite(floats[i])) continue;
     throw new TypeError(
       `Cannot load adapter: ${tensor.file}: ${tensor.name} must be finite, received ` +
-        `${floats[bad]} at element ${bad}`,
+        `${floats[i]} at element ${i}`,
     );
   }
   return floats;
 }
 
-function widen(bytes: Uint8Array<ArrayBuffer>, { dtype, file, name }: Tensor): Float32Array {
+function widen(
+  bytes: Uint8Array<ArrayBuffer>,
+  { dtype, file, name }: Tensor,
+): Float32Array<ArrayBuffer> {
   switch (dtype) {
     case "F32":
       return new Float32Array(bytes.buffer);
@@ -26,7 +29,8 @@ function widen(bytes: Uint8Array<ArrayBuffer>, { dtype, file, name }: Tensor): F
       return new Float32Array(new Float16Array(bytes.buffer));
     case "BF16": {
       const halves = new Uint16Array(bytes.buffer);
-      const words = Uint32Array.from(halves, (half) => (half << 16) >>> 0);
+      const words = new Uint32Array(halves.length);
+      for (let i = 0; i < words.length; i++) words[i] = (halves[i] ?? 0) << 16;
       return new Float32Array(words.buffer);
     }
     default:
@@ -49,8 +53,10 @@ export function sameValues(a: Tensor, b: Tensor): boolean {
     return widen(bytes, tensor);
   };
   for (let at = 0; at < count; at += AT_ONCE) {
-    const theirs = some(b, at);
-    if (some(a, at).some((value, i) => value !== theirs[i])) return false;
+    const [mine, theirs] = [some(a, at), some(b, at)];
+    for (let i = 0; i < mine.length; i++) {
+      if (mine[i] !== theirs[i]) return false;
+    }
   }
   return true;
 }

@@ -10,6 +10,7 @@ import { ropeKvWork } from "../../kernels/rope_kv/rope_kv.ts";
 import { swigluWork } from "../../kernels/swiglu/swiglu.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
 import type { GpuBuffers, Pool } from "./gpu_buffers.ts";
+import { chooseVariant } from "./linear_variants.ts";
 import type { Pipelines } from "./pipelines.ts";
 import type { StepPlan } from "./step_plan.ts";
 
@@ -253,13 +254,12 @@ function linearDispatches(
 ): Dispatch[] {
   const rowsOf = (step: StepCounts) => head ? step.logitRows : step.tokens;
   const shrinkOf = (step: StepCounts) => (head ? step.headShrinkItems : step.shrinkItems) * modules;
-  return variants.map(({ upTo, work, pipeline }, i) => ({
-    pipeline,
-    group: pipeline.bind(buffers),
-    workgroups: (step) => {
-      const rows = rowsOf(step);
-      const fits = rows > (variants[i - 1]?.upTo ?? 0) && rows <= upTo;
-      return fits ? grid(work(rows, out, shrinkOf(step))) : [0];
-    },
+  return variants.map((variant) => ({
+    pipeline: variant.pipeline,
+    group: variant.pipeline.bind(buffers),
+    workgroups: (step) =>
+      chooseVariant(variants, rowsOf(step), out) === variant
+        ? grid(variant.work(rowsOf(step), out, shrinkOf(step)))
+        : [0],
   }));
 }

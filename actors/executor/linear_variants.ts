@@ -4,19 +4,26 @@ import { linearMatrix, linearMatrixWork } from "../../kernels/linear_matrix/line
 import { linearRows, linearRowsWork } from "../../kernels/linear_rows/linear_rows.ts";
 import { linearTiles, linearTilesWork } from "../../kernels/linear_tiles/linear_tiles.ts";
 
-/** A way to compute a projection, the best there is up to `upTo` rows (docs/performance.md has the times). */
+/** A way to compute a projection; docs/performance.md has the times that the limits follow from. */
 export interface LinearVariant {
   readonly kernel: LinearKernel;
   readonly header: Readonly<Record<string, number>>;
+  /** Most rows it is meant for. */
   readonly upTo: number;
+  /** Fewest workgroups worth it: what few wide tiles save in traffic they lose in idle processors. */
+  readonly fewest: number;
   /** Workgroups in all, for a number of rows, of outputs, and of shrink items times modules. */
   work(rows: number, out: number, shrinkWork: number): number;
 }
+
+/** About as many workgroups as a large GPU has processors. */
+const FULL = 128;
 
 const rows = (upTo: number, ROWS: number, LANES: number): LinearVariant => ({
   kernel: linearRows,
   header: { ROWS, LANES },
   upTo,
+  fewest: 0,
   work: (...sizes) => linearRowsWork({ ROWS, LANES }, ...sizes),
 });
 
@@ -24,11 +31,13 @@ const batch = (upTo: number, ROWS: number): LinearVariant => ({
   kernel: linearBatch,
   header: { ROWS },
   upTo,
+  fewest: 0,
   work: (...sizes) => linearBatchWork({ ROWS }, ...sizes),
 });
 
 const matrix = (
   upTo: number,
+  fewest: number,
   [TILE_ROWS, TILE_OUTS, SLICE]: readonly [number, number, number],
   [ROW_GROUPS, OUT_GROUPS, K_GROUPS]: readonly [number, number, number],
 ): LinearVariant => {
@@ -37,6 +46,7 @@ const matrix = (
     kernel: linearMatrix,
     header,
     upTo,
+    fewest,
     work: (...sizes) => linearMatrixWork(header, ...sizes),
   };
 };
@@ -45,23 +55,37 @@ const VECTOR: readonly LinearVariant[] = [
   rows(1, 1, 128),
   rows(4, 4, 64),
   batch(8, 8),
-  batch(96, 16),
-  { kernel: linearTiles, header: {}, upTo: Infinity, work: linearTilesWork },
+  batch(64, 16),
+  { kernel: linearTiles, header: {}, upTo: Infinity, fewest: FULL, work: linearTilesWork },
+  batch(Infinity, 16),
 ];
 
 const MATRIX: readonly LinearVariant[] = [
   rows(1, 1, 128),
   rows(4, 4, 64),
-  matrix(16, [16, 64, 128], [1, 4, 2]),
-  matrix(32, [32, 64, 128], [1, 4, 2]),
-  matrix(64, [64, 64, 64], [2, 2, 1]),
-  matrix(Infinity, [128, 128, 32], [2, 2, 1]),
+  matrix(16, FULL, [16, 64, 128], [1, 4, 2]),
+  matrix(16, 0, [16, 32, 256], [1, 2, 4]),
+  matrix(32, FULL, [32, 64, 64], [1, 4, 1]),
+  matrix(32, 0, [32, 32, 128], [1, 2, 4]),
+  matrix(64, FULL, [64, 64, 64], [2, 2, 1]),
+  matrix(64, 0, [64, 32, 128], [2, 1, 4]),
+  matrix(Infinity, FULL, [128, 128, 32], [2, 2, 1]),
+  matrix(Infinity, 0, [128, 64, 64], [2, 2, 1]),
 ];
 
-/** The variants for a device with these features, by rising `upTo`. */
+/** The variants for a device with these features, in order of preference. */
 export function linearVariants(
   features: Pick<ReadonlySet<string>, "has">,
 ): readonly LinearVariant[] {
   const needed = linearMatrix.features ?? [];
   return needed.every((feature) => features.has(feature)) ? MATRIX : VECTOR;
+}
+
+/** The first variant that fits these sizes. */
+export function chooseVariant<V extends Pick<LinearVariant, "upTo" | "fewest" | "work">>(
+  variants: readonly V[],
+  rows: number,
+  out: number,
+): V | undefined {
+  return variants.find(({ upTo, fewest, work }) => rows <= upTo && work(rows, out, 0) >= fewest);
 }

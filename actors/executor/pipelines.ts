@@ -62,8 +62,8 @@ export async function compilePipelines(
       ...(module === null ? shape.headPages : shape.layerPages),
     };
     const variants = [];
-    for (const { kernel, header, upTo, work } of linearVariants(compiler.features)) {
-      variants.push({ upTo, work, pipeline: await compiler.compile(kernel, constants, header) });
+    for (const { kernel, header, ...sizes } of linearVariants(compiler.features)) {
+      variants.push({ ...sizes, pipeline: await compiler.compile(kernel, constants, header) });
     }
     onCompiled();
     return { out: OUT, modules: MODULES, head: module === null, variants };

@@ -5,7 +5,10 @@ import type { ModelConfig, RopeConfig } from "../../models/model_config.ts";
  * Angles are rounded to f32 as transformers computes them; cos and sin are the host's, since a GPU's are
  * exact to 2^-11 only.
  */
-export function ropeTable(config: ModelConfig, positions: number): Float32Array<ArrayBuffer> {
+export function ropeTable(
+  config: Pick<ModelConfig, "rope" | "headDim">,
+  positions: number,
+): Float32Array<ArrayBuffer> {
   const frequencies = inverseFrequencies(config.rope, config.headDim);
   const half = frequencies.length;
   const table = new Float32Array(positions * half * 2);
@@ -19,11 +22,15 @@ export function ropeTable(config: ModelConfig, positions: number): Float32Array<
   return table;
 }
 
-/** theta_d = base^(-2d / headDim), scaled as Llama 3 does (transformers' modeling_rope_utils). */
+/**
+ * theta_d = base^(-2d / headDim), scaled as Llama 3 does (transformers' modeling_rope_utils), rounded to f32
+ * wherever transformers does.
+ */
 export function inverseFrequencies(rope: RopeConfig, headDim: number): Float32Array {
   const frequencies = new Float32Array(headDim / 2);
   for (let d = 0; d < frequencies.length; d++) {
-    frequencies[d] = scaled(rope, Math.fround(1 / Math.pow(rope.theta, (2 * d) / headDim)));
+    const power = Math.fround(Math.pow(rope.theta, Math.fround((2 * d) / headDim)));
+    frequencies[d] = scaled(rope, Math.fround(1 / power));
   }
   return frequencies;
 }

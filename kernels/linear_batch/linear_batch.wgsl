@@ -9,24 +9,28 @@ const SLICE: u32 = 256u;
 // [row][low halves of 32 eights, then high halves]
 var<workgroup> xs: array<array<vec4<f32>, 64>, ROWS>;
 
-// Four vectors of the next slice: of weights, or of x.
-struct Four { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
+// A lane's vectors of the next slice: of four outputs, or of four rows of x.
+struct FourOutputs { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
 struct FourRows { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
 
-fn load_weights(n: u32, k8: u32) -> Four {
-  return Four(
-    weight_bits(n, k8), weight_bits(n + 1u, k8), weight_bits(n + 2u, k8), weight_bits(n + 3u, k8),
+fn load_weights(n: u32, k8: u32) -> FourOutputs {
+  return FourOutputs(
+    padded_weight_bits(n, k8), padded_weight_bits(n + 1u, k8),
+    padded_weight_bits(n + 2u, k8), padded_weight_bits(n + 3u, k8),
   );
 }
 
-fn load_x(r: u32, k4: u32) -> vec4<f32> {
-  if (k4 >= IN / 4u) { return vec4<f32>(); }
-  return x[x_row(min(r, row_count() - 1u)) * (IN / 4u) + k4];
+// 128 lanes take two rows of a slice at a time, so that a lane meets every second row.
+fn every_second(r: u32, last: u32) -> vec4<u32> {
+  return vec4<u32>(
+    x_row(min(r, last)), x_row(min(r + 2u, last)), x_row(min(r + 4u, last)), x_row(min(r + 6u, last)),
+  );
 }
 
-// 128 lanes take two rows of a slice at a time.
-fn load_rows(r: u32, k4: u32) -> FourRows {
-  return FourRows(load_x(r, k4), load_x(r + 2u, k4), load_x(r + 4u, k4), load_x(r + 6u, k4));
+fn load_rows(rows: vec4<u32>, k4: u32) -> FourRows {
+  if (k4 >= IN / 4u) { return FourRows(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>()); }
+  let at = rows * (IN / 4u) + k4;
+  return FourRows(x[at.x], x[at.y], x[at.z], x[at.w]);
 }
 
 fn stage(m: u32, at: u32, rows: FourRows) {
@@ -74,10 +78,13 @@ fn main(
   let row = lane / 64u;
   let piece = lane % 64u;
   let at = (piece % 2u) * 32u + piece / 2u;
+  let last = row_count() - 1u;
+  let rows = every_second(r0 + row, last);
+  let more = every_second(r0 + 8u + row, last);
   var w_next = load_weights(n, column);
-  var x_next = load_rows(r0 + row, piece);
+  var x_next = load_rows(rows, piece);
   var x_more = x_next;
-  if (ROWS > 8u) { x_more = load_rows(r0 + 8u + row, piece); }
+  if (ROWS > 8u) { x_more = load_rows(more, piece); }
 
   let zero = Tile(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
   var acc0 = zero;
@@ -92,8 +99,8 @@ fn main(
     let weights = Weights(widen(w_next.a), widen(w_next.b), widen(w_next.c), widen(w_next.d));
     let next = k + SLICE;
     w_next = load_weights(n, next / 8u + column);
-    x_next = load_rows(r0 + row, next / 4u + piece);
-    if (ROWS > 8u) { x_more = load_rows(r0 + 8u + row, next / 4u + piece); }
+    x_next = load_rows(rows, next / 4u + piece);
+    if (ROWS > 8u) { x_more = load_rows(more, next / 4u + piece); }
     acc0 = multiply(acc0, weights, 0u, column);
     acc4 = multiply(acc4, weights, 4u, column);
     if (ROWS > 8u) {

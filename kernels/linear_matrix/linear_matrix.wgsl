@@ -34,9 +34,9 @@ fn half_bits(bits: vec4<u32>) -> vec4<u32> {
 }
 
 // f16 ends at 65504: what lies beyond is held there rather than made infinite.
-fn x_bits(r: u32, k8: u32) -> vec4<u32> {
+fn x_bits(row: u32, k8: u32) -> vec4<u32> {
   if (k8 >= IN / 8u) { return vec4<u32>(); }
-  let e = x_eight(x_row(min(r, row_count() - 1u)), k8);
+  let e = x_eight(row, k8);
   let most = vec4<f32>(65504.0);
   return pack_f16(Eight(clamp(e.lo, -most, most), clamp(e.hi, -most, most)));
 }
@@ -62,15 +62,17 @@ fn main(
   let out_block = (subgroup % OUT_GROUPS) * OUT_BLOCKS;
 
   var sums: array<array<Sum, OUT_BLOCKS>, ROW_BLOCKS>;
+  var x_rows: array<u32, X_LOADS>;
   var x_next: array<vec4<u32>, X_LOADS>;
   var w_next: array<vec4<u32>, W_LOADS>;
   for (var i = 0u; i < X_LOADS; i++) {
     let v = lane + i * THREADS;
-    x_next[i] = x_bits(r0 + v / EIGHTS, v % EIGHTS);
+    x_rows[i] = x_row(min(r0 + v / EIGHTS, row_count() - 1u));
+    x_next[i] = x_bits(x_rows[i], v % EIGHTS);
   }
   for (var i = 0u; i < W_LOADS; i++) {
     let v = lane + i * THREADS;
-    w_next[i] = weight_bits(n0 + v / EIGHTS, v % EIGHTS);
+    w_next[i] = padded_weight_bits(n0 + v / EIGHTS, v % EIGHTS);
   }
   for (var k = 0u; k < IN; k += SLICE) {
     workgroupBarrier();
@@ -85,12 +87,11 @@ fn main(
     workgroupBarrier();
     let k8 = (k + SLICE) / 8u;
     for (var i = 0u; i < X_LOADS; i++) {
-      let v = lane + i * THREADS;
-      x_next[i] = x_bits(r0 + v / EIGHTS, k8 + v % EIGHTS);
+      x_next[i] = x_bits(x_rows[i], k8 + (lane + i * THREADS) % EIGHTS);
     }
     for (var i = 0u; i < W_LOADS; i++) {
       let v = lane + i * THREADS;
-      w_next[i] = weight_bits(n0 + v / EIGHTS, k8 + v % EIGHTS);
+      w_next[i] = padded_weight_bits(n0 + v / EIGHTS, k8 + v % EIGHTS);
     }
     for (var s = 0u; s < SLICE / 16u / K_GROUPS; s++) {
       let at = (s * K_GROUPS + k_group) * 2u;

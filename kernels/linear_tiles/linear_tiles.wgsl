@@ -19,23 +19,31 @@ struct Block { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
 // [rows low, high][outputs low, high]
 struct Sums { ll: Block, lh: Block, hl: Block, hh: Block }
 
-fn load_x(r: u32, k4: u32) -> vec4<u32> {
-  if (k4 >= IN / 4u) { return vec4<u32>(); }
-  return bitcast<vec4<u32>>(x[x_row(min(r, row_count() - 1u)) * (IN / 4u) + k4]);
+// What a lane loads of every slice: four outputs of W, or four rows of x.
+fn lines(lane: u32, r0: u32, n0: u32) -> vec4<u32> {
+  if (lane < 64u) { return vec4<u32>(n0 + (lane / 2u) * 4u) + vec4<u32>(0u, 1u, 2u, 3u); }
+  let last = row_count() - 1u;
+  let r = r0 + ((lane - 64u) / 4u) * 4u;
+  return vec4<u32>(
+    x_row(min(r, last)), x_row(min(r + 1u, last)), x_row(min(r + 2u, last)), x_row(min(r + 3u, last)),
+  );
 }
 
-fn load(lane: u32, r0: u32, n0: u32, k: u32) -> Load {
+fn load(lane: u32, lines: vec4<u32>, k: u32) -> Load {
   if (lane < 64u) {
-    let n = n0 + (lane / 2u) * 4u;
     let k8 = k / 8u + lane % 2u;
-    return Load(weight_bits(n, k8), weight_bits(n + 1u, k8), weight_bits(n + 2u, k8), weight_bits(n + 3u, k8));
+    return Load(
+      padded_weight_bits(lines.x, k8), padded_weight_bits(lines.y, k8),
+      padded_weight_bits(lines.z, k8), padded_weight_bits(lines.w, k8),
+    );
   }
-  if (lane < 192u) {
-    let r = r0 + ((lane - 64u) / 4u) * 4u;
-    let k4 = k / 4u + lane % 4u;
-    return Load(load_x(r, k4), load_x(r + 1u, k4), load_x(r + 2u, k4), load_x(r + 3u, k4));
-  }
-  return Load(vec4<u32>(), vec4<u32>(), vec4<u32>(), vec4<u32>());
+  let k4 = k / 4u + lane % 4u;
+  if (lane >= 192u || k4 >= IN / 4u) { return Load(vec4<u32>(), vec4<u32>(), vec4<u32>(), vec4<u32>()); }
+  let at = lines * (IN / 4u) + k4;
+  return Load(
+    bitcast<vec4<u32>>(x[at.x]), bitcast<vec4<u32>>(x[at.y]),
+    bitcast<vec4<u32>>(x[at.z]), bitcast<vec4<u32>>(x[at.w]),
+  );
 }
 
 // Transposes in registers: whole vectors are stored, for neighbours must not share one.
@@ -110,12 +118,13 @@ fn main(
 
   let zero = Block(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
   var s = Sums(zero, zero, zero, zero);
-  var next = load(lane, r0, n0, 0u);
+  let mine = lines(lane, r0, n0);
+  var next = load(lane, mine, 0u);
   for (var k = 0u; k < IN; k = k + SLICE) {
     workgroupBarrier();
     stage(lane, next);
     workgroupBarrier();
-    next = load(lane, r0, n0, k + SLICE);
+    next = load(lane, mine, k + SLICE);
     // In the text, for a loop would carry a counter that the compiler adds to bound it.
     s = column(s, 0u, ty, tx);
     s = column(s, 1u, ty, tx);

@@ -30,10 +30,13 @@ fn x_eight(row: u32, k8: u32) -> Eight {
   return Eight(x[at], x[at + 1u]);
 }
 
-// Eight weights of output n as they are stored; an output past the last repeats it, columns past the last are 0.
-fn weight_bits(n: u32, k8: u32) -> vec4<u32> {
+// Eight weights of output n as they are stored; an output past the last repeats it.
+fn weight_bits(n: u32, k8: u32) -> vec4<u32> { return w[min(n, OUT - 1u) * (IN / 8u) + k8]; }
+
+// The same where k8 may lie past the last column: weights there are 0.
+fn padded_weight_bits(n: u32, k8: u32) -> vec4<u32> {
   if (k8 >= IN / 8u) { return vec4<u32>(); }
-  return w[min(n, OUT - 1u) * (IN / 8u) + k8];
+  return weight_bits(n, k8);
 }
 
 fn widen(bits: vec4<u32>) -> Eight {

@@ -25,8 +25,11 @@ const TOLERANCE = 1e-5;
 const MATRIX_TOLERANCE = 3e-4;
 
 const { gpu } = await testDevice();
+const seenVariants = new Set<string>();
 for (const { kernel, header, work } of linearVariants(gpu.features)) {
   const variant = [kernel.name, ...Object.values(header)].join(" ");
+  if (seenVariants.has(variant)) continue;
+  seenVariants.add(variant);
   for (const workload of WORKLOADS) {
     // linear_rows with ROWS = 1 serves one row alone.
     for (const tokens of header.ROWS === 1 ? [1] : [1, 7, 35, 131]) {

@@ -6,6 +6,8 @@ import { packAdapter } from "../../models/pack_adapter.ts";
 import { loadModelConfig } from "../../models/parse_config.ts";
 import { openPeftAdapter } from "../../models/peft_adapter.ts";
 import { ARCHITECTURES, goldenDirectory, goldens } from "../support/goldens.ts";
+import { ODD_MODEL } from "../support/read_image.ts";
+import { inDirectory, type TensorData, writeSafetensors } from "../support/write_safetensors.ts";
 
 for (const architecture of ARCHITECTURES) {
   Deno.test(`openPeftAdapter() takes every adapter that PEFT saved for ${architecture}`, async () => {
@@ -50,3 +52,122 @@ Deno.test("openPeftAdapter() asks for the config of a directory that has none", 
   assertThrows(() => openPeftAdapter(directory, config, base), TypeError, "adapter_config.json");
   assertEquals(base.find("no.such.tensor"), null);
 });
+
+type Tensors = Record<string, TensorData>;
+const zeros = (...shape: number[]): TensorData => ({
+  dtype: "F16",
+  shape,
+  values: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+});
+const key = (part: string) => `base_model.model.${part}`;
+const linear = (path: string, rank: number, out: number, input: number): Tensors => ({
+  [key(`${path}.lora_A.weight`)]: zeros(rank, input),
+  [key(`${path}.lora_B.weight`)]: zeros(out, rank),
+});
+const Q0 = "model.layers.0.self_attn.q_proj";
+const Q1 = "model.layers.1.self_attn.q_proj";
+const embedding = (rank: number): Tensors => ({
+  [key("model.embed_tokens.lora_embedding_A")]: zeros(rank, ODD_MODEL.vocabSize),
+  [key("model.embed_tokens.lora_embedding_B")]: zeros(ODD_MODEL.hiddenSize, rank),
+});
+
+/** Opens an adapter of these tensors for ODD_MODEL, whose embedding is all zeros. */
+function open(tensors: Tensors, change: Record<string, unknown> = {}) {
+  return inDirectory((directory) => {
+    const config = {
+      peft_type: "LORA",
+      r: 4,
+      lora_alpha: 8,
+      target_modules: ["q_proj"],
+      ...change,
+    };
+    Deno.writeTextFileSync(`${directory}/adapter_config.json`, JSON.stringify(config));
+    writeSafetensors(`${directory}/adapter_model.safetensors`, tensors);
+    const { vocabSize, hiddenSize } = ODD_MODEL;
+    writeSafetensors(`${directory}/model.safetensors`, {
+      "model.embed_tokens.weight": zeros(vocabSize, hiddenSize),
+    });
+    using base = Checkpoint.open(directory);
+    using files = openPeftAdapter(directory, ODD_MODEL, base);
+    return { layers: files.layers, head: files.head };
+  });
+}
+const both = { ...linear(Q0, 4, 48, 40), ...linear(Q1, 4, 48, 40) };
+
+Deno.test("openPeftAdapter() refuses tensors that target_modules does not name, which PEFT would drop", () => {
+  const extra = { ...both, ...linear("model.layers.1.mlp.down_proj", 4, 40, 56) };
+  assertThrows(
+    () => open(extra),
+    TypeError,
+    "does not name, received base_model.model.model.layers.1.mlp",
+  );
+  const { layers } = open(extra, { target_modules: null });
+  assertEquals(layers.map((modules) => modules.map(({ module }) => module)), [["q"], [
+    "q",
+    "down",
+  ]]);
+});
+
+Deno.test("openPeftAdapter() refuses an adapter that lacks a module which target_modules names", () => {
+  const half = linear(Q1, 4, 48, 40);
+  assertThrows(() => open(half), TypeError, `is missing, received ${key(Q0)}`);
+  assertEquals(open(half, { layers_to_transform: [1] }).layers.map(({ length }) => length), [0, 1]);
+});
+
+Deno.test("openPeftAdapter() takes embeddings of a tied model for the lookup alone, as PEFT does", () => {
+  const targets = { target_modules: ["embed_tokens"] };
+  const copy = key("model.embed_tokens.base_layer.weight");
+  const { head } = open({ ...embedding(4), [copy]: zeros(24, 40) }, targets);
+  assertEquals(head.map(({ module, rank, scale }) => [module, rank, scale]), [["embed", 4, 2]]);
+  assertThrows(
+    () => open({ ...embedding(4), [copy]: zeros(32, 40) }, targets),
+    TypeError,
+    "differs from the base",
+  );
+  const linearKeys = linear("model.embed_tokens", 4, 40, 24);
+  assertThrows(() => open(linearKeys, targets), TypeError, "an unknown tensor for this module");
+});
+
+Deno.test("openPeftAdapter() refuses parts that the config does not know of, and wrong ranks and types", () => {
+  const refused = (tensors: Tensors, word: string, change = {}) =>
+    assertThrows(() => open({ ...both, ...tensors }, change), TypeError, word);
+  refused({ [key(`${Q0}.lora_magnitude_vector`)]: zeros(48) }, "a magnitude needs use_dora");
+  refused({ [key(`${Q0}.lora_B.bias`)]: zeros(48) }, "a bias needs lora_bias");
+  refused({}, `${Q0}.lora_B.bias is missing`, { lora_bias: true });
+  refused({ [key(`${Q0}.lora_embedding_A`)]: zeros(4, 40) }, "an unknown tensor for this module");
+  refused(
+    { [key("model.layers.0.self_attn.rotary_emb.lora_A.weight")]: zeros(4, 40) },
+    "an unknown module",
+  );
+  refused(
+    { [key("model.layers.00.self_attn.q_proj.lora_A.weight")]: zeros(4, 40) },
+    "an unknown module",
+  );
+  refused({ "model.layers.0.self_attn.q_proj.lora_A.weight": zeros(4, 40) }, "keys begin with");
+  refused(linear(Q0, 0, 48, 40), "must have the rank that adapter_config.json says, 4, received 0");
+  refused(linear(Q0, 300, 48, 40), "a rank of at most 256, received 300", {
+    rank_pattern: { "0.self_attn.q_proj": 300 },
+  });
+  const head = {
+    ...linear("lm_head", 4, 24, 40),
+    [key("lm_head.lora_magnitude_vector")]: zeros(24),
+  };
+  assertThrows(
+    () => open(head, { use_dora: true, target_modules: ["lm_head"] }),
+    TypeError,
+    "DoRA on embed_tokens or lm_head is not supported, received lm_head",
+  );
+});
+
+Deno.test("openPeftAdapter() refuses a directory without tensors or without a config it can read", () =>
+  inDirectory((directory) => {
+    assertThrows(() => open({}), TypeError, "it has no LoRA tensors");
+    const config = `${directory}/adapter_config.json`;
+    Deno.writeTextFileSync(config, "{");
+    using base = Checkpoint.open(goldenDirectory("llama"));
+    assertThrows(
+      () => openPeftAdapter(directory, ODD_MODEL, base),
+      SyntaxError,
+      `${config} is not JSON`,
+    );
+  }));

@@ -1,0 +1,86 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import {
+  bufferBytes,
+  createBuffers,
+  createPool,
+  pageLocation,
+} from "../../../actors/executor/gpu_buffers.ts";
+import { stepBounds } from "../../../actors/executor/step_bounds.ts";
+import { Readback } from "../../../kernels/readback.ts";
+import { loadModelConfig } from "../../../models/parse_config.ts";
+import { goldenDirectory } from "../../support/goldens.ts";
+import { testDevice } from "../../support/gpu.ts";
+
+const options = { maxBatchTokens: 32, maxRunning: 4, maxRoutes: 2, maxModelLen: 128 };
+const config = await loadModelConfig(goldenDirectory("qwen3"));
+const bounds = stepBounds(options, config, 1);
+
+Deno.test("bufferBytes() has room for every token, row of logits, slot and position", () => {
+  const bytes = bufferBytes(config, bounds);
+  const [tokens, rows, slots] = [32, 64, 4];
+  assertEquals(bytes.h, tokens * config.hiddenSize * 4);
+  assertEquals(bytes.qkv, tokens * (config.heads + 2 * config.kvHeads) * config.headDim * 4);
+  assertEquals(bytes.gate_up, tokens * 2 * config.intermediateSize * 4);
+  // Three modules a token in the layers, one a row of logits in the head; 256 rank rows of K = 2 entries.
+  assertEquals(bytes.u, Math.max(tokens * 3, rows) * 2 * 256 * 4);
+  assertEquals(bytes.partials, 512 * config.heads * (config.headDim + 2) * 4);
+  assertEquals([bytes.logits, bytes.scores], [rows * config.vocabSize * 4, bytes.logits]);
+  assertEquals([bytes.last_token, bytes.counts], [slots * 4, slots * config.vocabSize * 4]);
+  assertEquals(bytes.rope, 128 * config.headDim * 4);
+  assertEquals(bytes.step, bounds.stepWords * 4);
+});
+
+Deno.test("createBuffers() makes each buffer as large as said, and names the one no binding holds", async () => {
+  const device = await testDevice();
+  const bytes = bufferBytes(config, bounds);
+  for (const [name, buffer] of Object.entries(createBuffers(device, config, bounds))) {
+    assert(buffer.size >= bytes[name as keyof typeof bytes] && buffer.size % 16 === 0);
+    assertEquals(buffer.label, name);
+    buffer.destroy();
+  }
+  const small = { ...device, limits: { ...device.limits, maxBinding: bytes.step - 16 } };
+  assertThrows(
+    () => createBuffers(small, config, bounds),
+    RangeError,
+    "Cannot allocate buffer step: the device binds at most",
+  );
+});
+
+Deno.test("pageLocation() gives every page a place of its own within the slab that exists", () => {
+  const layouts = fc.record({
+    pages: fc.integer({ min: 1, max: 200 }),
+    slabPages: fc.integer({ min: 1, max: 200 }),
+    pageBytes: fc.constantFrom(4096, 5120),
+  }).filter(({ pages, slabPages }) => pages <= 2 * slabPages);
+  fc.assert(fc.property(layouts, (layout) => {
+    const slabs = [{ name: "a" }, { name: "b" }] as unknown as [GPUBuffer, GPUBuffer];
+    const pool = { pool0: slabs[0], pool1: slabs[1] };
+    const taken = new Set<string>();
+    for (let page = 0; page < layout.pages; page++) {
+      const [slab, offset] = pageLocation(pool, layout, page);
+      const index = slabs.indexOf(slab);
+      assert(offset % layout.pageBytes === 0 && offset < layout.slabPages * layout.pageBytes);
+      taken.add(`${index} ${offset}`);
+    }
+    assertEquals(taken.size, layout.pages);
+  }));
+});
+
+Deno.test("a page of a pool in two slabs keeps what was copied to its location", async () => {
+  const device = await testDevice();
+  const layout = { pages: 5, pageBytes: 4096, slabPages: 3 };
+  const pool = createPool(device, layout, "test");
+  assertEquals([pool.pool0.size, pool.pool1.size], [3 * 4096, 2 * 4096]);
+  assertEquals(createPool(device, { ...layout, pages: 3 }, "one slab").pool1.size, 16);
+  for (let page = 0; page < layout.pages; page++) {
+    const [slab, offset] = pageLocation(pool, layout, page);
+    device.gpu.queue.writeBuffer(slab, offset, new Uint32Array(1024).fill(page + 1));
+  }
+  const readback = await Readback.create(device, 4096);
+  for (let page = 0; page < layout.pages; page++) {
+    const [slab, offset] = pageLocation(pool, layout, page);
+    const words = new Uint32Array(await readback.once(slab, 4096, offset));
+    assert(words.every((word) => word === page + 1), `page ${page}`);
+  }
+});

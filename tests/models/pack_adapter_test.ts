@@ -1,0 +1,160 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { type AdapterImage, CHUNK_BYTES } from "../../models/adapter_image.ts";
+import {
+  HEAD_MODULES,
+  type HeadModule,
+  LAYER_MODULES,
+  type LayerModule,
+  moduleShape,
+} from "../../models/model_config.ts";
+import { packAdapter } from "../../models/pack_adapter.ts";
+import type { PeftModule } from "../../models/peft_adapter.ts";
+import { toHalves } from "../support/half.ts";
+import { ODD_MODEL, readImage, type ReadModule } from "../support/read_image.ts";
+import { randomSource } from "../support/random.ts";
+
+const GEOMETRY = { pageBytes: 4096, pagesPerBlock: 1 };
+const shape = (module: LayerModule | HeadModule) => moduleShape(ODD_MODEL, module);
+
+interface Wish {
+  readonly rank: number;
+  readonly dtype: PeftModule["dtype"];
+  readonly bias: boolean;
+  readonly magnitude: boolean;
+  readonly scale: number;
+}
+const wish: fc.Arbitrary<Wish> = fc.record({
+  rank: fc.integer({ min: 1, max: 20 }),
+  dtype: fc.constantFrom("f16", "bf16", "f32"),
+  bias: fc.boolean(),
+  magnitude: fc.boolean(),
+  scale: fc.float({ min: Math.fround(0.01), max: 64, noNaN: true }),
+});
+
+function moduleOf(module: LayerModule | HeadModule, wish: Wish, random: () => number): PeftModule {
+  const [out, input] = shape(module);
+  const numbers = (count: number) => Float32Array.from({ length: count }, () => random() * 4 - 2);
+  const matrix = (count: number) =>
+    wish.dtype === "f32"
+      ? numbers(count)
+      : Float32Array.from(toHalves(numbers(count), wish.dtype).values);
+  const [a, b] = [matrix(wish.rank * input), matrix(out * wish.rank)];
+  const bias = wish.bias ? numbers(out) : null;
+  const magnitude = wish.magnitude ? numbers(out) : null;
+  return { module, ...wish, a: () => a, b: () => b, bias: () => bias, magnitude: () => magnitude };
+}
+
+const pack = (layers: PeftModule[][], head: PeftModule[] = [], pageBytes = GEOMETRY.pageBytes) =>
+  packAdapter({ source: "adapter", layers, head, [Symbol.dispose]() {} }, ODD_MODEL, {
+    ...GEOMETRY,
+    pageBytes,
+  });
+
+/** What the image must say of a module, from its floats alone. */
+function checkModule(read: ReadModule | null, module: PeftModule | undefined): void {
+  if (!module || !read) return assertEquals(read, null);
+  const [out, input] = shape(module.module);
+  const { rank } = module;
+  const dtype = module.dtype === "bf16" ? "bf16" : "f16";
+  assertEquals([read.rank, read.dtype, read.scale], [rank, dtype, module.scale]);
+  const [a, b] = [module.a(), module.b()].map((values) => toHalves(values, dtype).values);
+  const grid = (rows: number, columns: number, at: (i: number, j: number) => number | undefined) =>
+    Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => at(i, j)));
+  assertEquals<unknown>(
+    read.a,
+    module.module === "embed"
+      ? grid(input, rank, (t, j) => a?.[j * input + t])
+      : grid(rank, input, (j, i) => a?.[j * input + i]),
+  );
+  assertEquals<unknown>(read.b, grid(rank, out, (j, o) => b?.[o * rank + j]));
+  assertEquals(read.bias, module.bias() && [...module.bias() ?? []]);
+  assertEquals(read.gain, module.magnitude() && [...module.magnitude() ?? []]);
+}
+
+function checkChunks(image: AdapterImage, read: readonly (ReadModule | null)[]): void {
+  const { bytes, pages, copies } = image.layers ?? image.head ??
+    { bytes: null, pages: 0, copies: 1 };
+  const size = (bytes?.byteLength ?? 0) / copies;
+  assertEquals(size, pages * GEOMETRY.pageBytes);
+  const listEnd = 1 + Math.ceil(pages * 4 / CHUNK_BYTES);
+  assert(listEnd * CHUNK_BYTES <= GEOMETRY.pageBytes);
+  let last = listEnd;
+  for (const [start, end] of read.flatMap((m) => m?.chunks ?? []).sort(([a], [b]) => a - b)) {
+    assert(start >= last, "two matrices, or a matrix and the page list, share a chunk");
+    last = end;
+  }
+  assert(last * CHUNK_BYTES <= size);
+}
+
+const set = (names: readonly string[]) =>
+  fc.tuple(...names.map(() => fc.option(wish, { nil: null, freq: 2 })));
+
+Deno.test("packAdapter() stores every number of every module where the layout says", () => {
+  fc.assert(
+    fc.property(set(LAYER_MODULES), set(LAYER_MODULES), set(HEAD_MODULES), fc.nat(), (
+      first,
+      second,
+      heads,
+      seed,
+    ) => {
+      const random = randomSource(seed);
+      const modules = <N extends LayerModule | HeadModule>(
+        names: readonly N[],
+        wishes: readonly (Wish | null)[],
+      ) => names.flatMap((name, i) => wishes[i] ? [moduleOf(name, wishes[i], random)] : []);
+      const layers = [modules(LAYER_MODULES, first), modules(LAYER_MODULES, second)];
+      const head = modules(HEAD_MODULES, heads);
+      const image = pack(layers, head);
+      const groups = [[image.layers, layers, LAYER_MODULES], [
+        image.head,
+        [head],
+        HEAD_MODULES,
+      ]] as const;
+      for (const [packed, copies, names] of groups) {
+        assertEquals(packed === null, copies.flat().length === 0);
+        copies.forEach((present, copy) => {
+          if (!packed) return;
+          const read = readImage(packed, copy, names, shape);
+          names.forEach((name, i) =>
+            checkModule(read[i] ?? null, present.find(({ module }) => module === name))
+          );
+          checkChunks({ ...image, layers: packed }, read);
+        });
+      }
+      const highest = (name: string) =>
+        Math.max(
+          0,
+          ...[...layers.flat(), ...head].filter((m) => m.module === name).map((m) => m.rank),
+        );
+      assertEquals(image.moduleRanks, LAYER_MODULES.map(highest));
+      assertEquals(image.headRanks, HEAD_MODULES.map(highest));
+      assertEquals(image.maxRank, Math.max(...image.moduleRanks, ...image.headRanks));
+      assertEquals(image.dora, layers.flat().some((m) => m.magnitude() !== null));
+    }),
+    { numRuns: 40 },
+  );
+});
+
+/** The type in which f32 (or mixed) matrices that hold `value` are stored. */
+function dtypeOf(value: number): string | undefined {
+  const wish: Wish = { rank: 1, dtype: "f32", bias: false, magnitude: false, scale: 1 };
+  const b = new Float32Array(shape("q")[0]).fill(value);
+  const { layers } = pack([[{ ...moduleOf("q", wish, () => 0.5), b: () => b }], []]);
+  return layers ? readImage(layers, 0, LAYER_MODULES, shape)[0]?.dtype : undefined;
+}
+
+Deno.test("packAdapter() takes the 16 bits that lose nothing, else f16 where its range is enough", () => {
+  assertEquals([65504, 2 ** -24, 0.1, 0, -0].map(dtypeOf), Array(5).fill("f16"));
+  assertEquals([65536, 2 ** -30, 1e5, 3.38e38].map(dtypeOf), Array(4).fill("bf16"));
+});
+
+Deno.test("packAdapter() refuses numbers that no 16 bits hold", () => {
+  assertThrows(() => dtypeOf(3.4e38), RangeError, "must fit into bf16, received numbers up to 3.3");
+});
+
+Deno.test("packAdapter() refuses an image whose page list outgrows its first page", () => {
+  const wish: Wish = { rank: 256, dtype: "f16", bias: false, magnitude: false, scale: 1 };
+  const all = LAYER_MODULES.map((name) => moduleOf(name, wish, () => 0));
+  assertThrows(() => pack([all, []], [], 1024), RangeError, "adapter: it takes more pages a layer");
+});
