@@ -153,6 +153,33 @@ Deno.test("packAdapter() refuses numbers that no 16 bits hold", () => {
   assertThrows(() => dtypeOf(3.4e38), RangeError, "must fit into bf16, received numbers up to 3.3");
 });
 
+Deno.test("packAdapter() gives a page list of more than one chunk the room that it needs", () => {
+  const wide = { ...ODD_MODEL, intermediateSize: 1000 };
+  const rank = 256;
+  const names = ["gate", "up", "down"] as const;
+  const layer = names.map((module): PeftModule => {
+    const [out, input] = moduleShape(wide, module);
+    const [a, b] = [new Float32Array(rank * input).fill(1), new Float32Array(out * rank).fill(2)];
+    const absent = () => null;
+    return {
+      module,
+      rank,
+      scale: 1,
+      dtype: "f16",
+      a: () => a,
+      b: () => b,
+      bias: absent,
+      magnitude: absent,
+    };
+  });
+  const adapter = { source: "adapter", layers: [layer, []], head: [], [Symbol.dispose]() {} };
+  const image = packAdapter(adapter, wide, GEOMETRY);
+  assert((image.layers?.pages ?? 0) > CHUNK_BYTES / 4);
+  const read = image.layers &&
+    readImage(image.layers, 0, LAYER_MODULES, (module) => moduleShape(wide, module));
+  checkChunks(image, read ?? []);
+});
+
 Deno.test("packAdapter() refuses an image whose page list outgrows its first page", () => {
   const wish: Wish = { rank: 256, dtype: "f16", bias: false, magnitude: false, scale: 1 };
   const all = LAYER_MODULES.map((name) => moduleOf(name, wish, () => 0));
