@@ -6,6 +6,24 @@ import { readJson } from "./read_json.ts";
 const positive = z.number().int().positive();
 const tokenIds = z.union([z.number().int(), z.array(z.number().int())]).nullish();
 
+/**
+ * Keys of other models and programs that change the numbers, in the only value that does not. The four
+ * architectures of transformers do not read them, so a checkpoint that sets one is meant for something else.
+ */
+const NEUTRAL = {
+  partial_rotary_factor: z.literal(1).nullish(),
+  logit_scale: z.literal(1).nullish(),
+  logits_scaling: z.literal(1).nullish(),
+  embedding_multiplier: z.literal(1).nullish(),
+  residual_multiplier: z.literal(1).nullish(),
+  attention_multiplier: z.null().optional(),
+  query_pre_attn_scalar: z.null().optional(),
+  attn_logit_softcapping: z.null().optional(),
+  final_logit_softcapping: z.null().optional(),
+  use_mrope: z.literal(false).nullish(),
+  is_causal: z.literal(true).nullish(),
+};
+
 const HfConfig = z.object({
   model_type: z.enum(["llama", "mistral", "qwen2", "qwen3"]),
   hidden_size: positive,
@@ -25,7 +43,8 @@ const HfConfig = z.object({
   rope_theta: z.number().positive().nullish(),
   rope_scaling: RopeParameters.nullish(),
   rope_parameters: RopeParameters.nullish(),
-  partial_rotary_factor: z.literal(1).nullish(),
+  original_max_position_embeddings: positive.nullish(),
+  ...NEUTRAL,
   sliding_window: positive.nullish(),
   use_sliding_window: z.boolean().nullish(),
   max_window_layers: z.number().int().nonnegative().nullish(),
@@ -86,7 +105,7 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
     vocabSize: c.vocab_size,
     maxPositions: c.max_position_embeddings,
     rmsNormEps: c.rms_norm_eps,
-    rope: parseRope(c.rope_scaling ?? c.rope_parameters ?? {}, c.rope_theta ?? 10000, source),
+    rope: parseRope(filled(c.rope_scaling) ?? c.rope_parameters ?? {}, c, source),
     tiedEmbeddings: c.tie_word_embeddings,
     qkvBias: c.model_type === "qwen2",
     qkNorm: c.model_type === "qwen3",
@@ -120,6 +139,10 @@ export async function loadModelConfig(directory: string): Promise<ModelConfig> {
   const eosTokenIds = [...config.eosTokenIds, ...[parsed.data.eos_token_id ?? []].flat()];
   return { ...config, eosTokenIds: [...new Set(eosTokenIds)] };
 }
+
+/** Nothing where there are no parameters in it, as transformers takes an empty rope_scaling. */
+const filled = <T extends object>(parameters: T | null | undefined): T | undefined =>
+  parameters && Object.keys(parameters).length > 0 ? parameters : undefined;
 
 /** The sliding window of a layer; what config.json leaves out has transformers' defaults. */
 function windowOf(c: HfConfig, layer: number): number | null {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { RopeConfig } from "./model_config.ts";
 
+const DEFAULT_THETA = 10000;
 const factor = z.number().positive().nullish();
 
 /**
@@ -18,13 +19,21 @@ export const RopeParameters = z.strictObject({
   partial_rotary_factor: z.literal(1).nullish(),
 });
 
+/** What else of a config.json decides the angles. */
+export interface RopeContext {
+  readonly rope_theta?: number | null | undefined;
+  readonly original_max_position_embeddings?: number | null | undefined;
+  readonly max_position_embeddings: number;
+}
+
 /**
- * Angles of a model whose own theta is `theta`.
+ * Angles by transformers' rules: a length beside the parameters goes before theirs, and the model's own
+ * length is the last resort.
  * @throws {TypeError} naming the key that the type needs.
  */
 export function parseRope(
   rope: z.infer<typeof RopeParameters>,
-  theta: number,
+  model: RopeContext,
   source: string,
 ): RopeConfig {
   const type = rope.rope_type ?? rope.type ?? "default";
@@ -35,17 +44,25 @@ export function parseRope(
       `Cannot load model: ${source}: rope type ${type} needs ${key}, received ${value}`,
     );
   };
-  const own = rope.rope_theta ?? theta;
-  if (type === "default") return { theta: own, scaling: null };
-  if (type === "linear") return { theta: own, scaling: { kind: "linear", factor: need("factor") } };
+  const theta = rope.rope_theta ?? model.rope_theta ?? DEFAULT_THETA;
+  if (type === "default") return { theta, scaling: null };
+  if (type === "linear") return { theta, scaling: { kind: "linear", factor: need("factor") } };
+  const [low, high] = [need("low_freq_factor"), need("high_freq_factor")];
+  if (low >= high) {
+    throw new TypeError(
+      `Cannot load model: ${source}: high_freq_factor must be above low_freq_factor, ${low}, ` +
+        `received ${high}`,
+    );
+  }
   return {
-    theta: own,
+    theta,
     scaling: {
       kind: "llama3",
       factor: need("factor"),
-      lowFreqFactor: need("low_freq_factor"),
-      highFreqFactor: need("high_freq_factor"),
-      originalMaxPositions: need("original_max_position_embeddings"),
+      lowFreqFactor: low,
+      highFreqFactor: high,
+      originalMaxPositions: model.original_max_position_embeddings ??
+        rope.original_max_position_embeddings ?? model.max_position_embeddings,
     },
   };
 }

@@ -137,5 +137,19 @@ function readHeader(path: string, file: Deno.FsFile): Map<string, TensorInfo> {
     }
     tensors.set(name, { dtype, shape, offset: 8 + length + start, bytes: end - start });
   }
+  // As the format demands: one tensor after another, without overlap, holes or a rest.
+  let end = 8 + length;
+  for (const [name, { offset, bytes }] of [...tensors].sort(([, a], [, b]) => inFile(a, b))) {
+    if (offset !== end) {
+      refuse(
+        `${name}: its bytes must begin where those before it end, at ${end - 8 - length}, ` +
+          `received ${offset - 8 - length}`,
+      );
+    }
+    end += bytes;
+  }
+  if (end !== size) refuse(`the last tensor must end with the file, received ${size - end} more`);
   return tensors;
 }
+
+const inFile = (a: TensorInfo, b: TensorInfo): number => a.offset - b.offset || a.bytes - b.bytes;

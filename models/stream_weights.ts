@@ -188,7 +188,8 @@ function toBf16(input: Uint8Array<ArrayBuffer>, output: Uint8Array<ArrayBuffer>)
   for (let i = 0; i < words.length; i++) {
     const word = words[i] ?? 0;
     halves[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
-    if (((halves[i] ?? 0) & 0x7f80) === 0x7f80) return i;
+    // Rounding carries some NaNs past the largest word, to zero.
+    if (((word >>> 16) & 0x7f80) === 0x7f80 || ((halves[i] ?? 0) & 0x7f80) === 0x7f80) return i;
   }
   return -1;
 }

@@ -50,6 +50,41 @@ Deno.test("parseModelConfig() reads the old and the new spelling of rope the sam
   const linear = parse({ ...LLAMA, rope_scaling: { rope_type: "linear", factor: 2 } });
   assertEquals(linear.rope, { theta: 10000, scaling: { kind: "linear", factor: 2 } });
   assertEquals(parse({ ...LLAMA, rope_scaling: null }).rope, { theta: 10000, scaling: null });
+  const both = { rope_scaling: {}, rope_parameters: { rope_type: "linear", factor: 3 } };
+  assertEquals(parse({ ...LLAMA, ...both }).rope.scaling, { kind: "linear", factor: 3 });
+});
+
+Deno.test("parseModelConfig() takes the original length of a Llama 3 rope from where transformers does", () => {
+  const original = (more: Record<string, unknown>, rope: Record<string, unknown>) => {
+    const { scaling } =
+      parse({ ...LLAMA, ...more, rope_scaling: { ...rope, type: "llama3" } }).rope;
+    return scaling?.kind === "llama3" ? scaling.originalMaxPositions : null;
+  };
+  const { original_max_position_embeddings: _, ...without } = LLAMA3;
+  assertEquals(original({ original_max_position_embeddings: 64 }, LLAMA3), 64);
+  assertEquals(original({}, LLAMA3), 128);
+  assertEquals(original({}, without), LLAMA.max_position_embeddings);
+});
+
+Deno.test("parseModelConfig() accepts what published checkpoints say besides", () => {
+  const besides = {
+    architectures: ["LlamaForCausalLM"],
+    _name_or_path: "somewhere",
+    transformers_version: "4.46.0",
+    pretraining_tp: 1,
+    use_cache: true,
+    initializer_range: 0.02,
+    attention_dropout: 0.1,
+    attention_bias: false,
+    mlp_bias: null,
+    pad_token_id: null,
+    unsloth_fixed: true,
+    auto_map: {},
+    use_mrope: false,
+    logit_scale: 1,
+    partial_rotary_factor: 1.0,
+  };
+  assertEquals(parse({ ...LLAMA, ...besides }), parse(LLAMA));
 });
 
 Deno.test("parseModelConfig() fills in what transformers fills in", () => {
@@ -98,6 +133,17 @@ const REFUSED: readonly (readonly [change: Record<string, unknown>, ...words: st
   [{ mlp_bias: true }, "mlp_bias", "false", "received true"],
   [{ quantization_config: { bits: 4 } }, "quantization_config", '{"bits":4}'],
   [{ partial_rotary_factor: 0.5 }, "partial_rotary_factor", "1", "received 0.5"],
+  [{ logit_scale: 0.0625 }, "logit_scale", "1", "received 0.0625"],
+  [{ embedding_multiplier: 12 }, "embedding_multiplier", "received 12"],
+  [{ final_logit_softcapping: 30 }, "final_logit_softcapping", "null", "received 30"],
+  [{ use_mrope: true }, "use_mrope", "false", "received true"],
+  [{ is_causal: false }, "is_causal", "true", "received false"],
+  [
+    { rope_scaling: { type: "llama3", ...LLAMA3, high_freq_factor: 1 } },
+    "high_freq_factor must be above low_freq_factor, 1, received 1",
+  ],
+  [{ rope_scaling: { type: "llama3", factor: 8 } }, "llama3 needs low_freq_factor"],
+  [{ rope_scaling: { type: "default", mrope_section: [16, 24, 24] } }, "rope_scaling", "mrope"],
   [{ rope_scaling: { type: "yarn", factor: 4 } }, "rope_scaling.type", "llama3", '"yarn"'],
   [{ rope_scaling: { rope_type: "linear" } }, "linear", "factor", "received undefined"],
   [{ rope_parameters: { full_attention: { rope_theta: 1 } } }, "rope_param", "full_attention"],

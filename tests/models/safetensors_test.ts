@@ -59,6 +59,18 @@ const DAMAGED: readonly (readonly [name: string, header: unknown, ...words: stri
   ["an end before its start", entry("F32", [0], [8, 0]), "w", "received 8..0"],
   ["too few bytes for its shape", entry("F32", [2], [0, 4]), "w", "takes 8 bytes", "received 4"],
   ["too many bytes for its shape", entry("F16", [2], [0, 8]), "w", "takes 4 bytes", "received 8"],
+  ["a hole before its first tensor", entry("F32", [1], [4, 8]), "w", "at 0, received 4"],
+  ["bytes after its last tensor", entry("F32", [1], [0, 4]), "must end with the file, received 4"],
+  [
+    "tensors that overlap",
+    { ...entry("F32", [2], [0, 8]), v: { dtype: "F16", shape: [2], data_offsets: [4, 8] } },
+    "v: its bytes must begin where those before it end, at 8, received 4",
+  ],
+  [
+    "two names for the same bytes",
+    { ...entry("F32", [2], [0, 8]), v: { dtype: "F32", shape: [2], data_offsets: [0, 8] } },
+    "at 8, received 0",
+  ],
 ];
 for (const [name, header, ...words] of DAMAGED) {
   Deno.test(`SafetensorsFile.open() refuses a header with ${name}`, () =>

@@ -9,7 +9,12 @@ import {
 } from "../../models/stream_weights.ts";
 import type { WeightBuffer } from "../../models/weight_plan.ts";
 import { toHalves } from "../support/half.ts";
-import { inDirectory, type TensorData, writeSafetensors } from "../support/write_safetensors.ts";
+import {
+  inDirectory,
+  type TensorData,
+  writeRaw,
+  writeSafetensors,
+} from "../support/write_safetensors.ts";
 
 /** Names in plan order; a matrix has two dimensions, a vector one. */
 type Tensors = Readonly<Record<string, TensorData>>;
@@ -84,6 +89,22 @@ Deno.test("streamWeights() refuses numbers that the chosen 16 bits cannot hold, 
     );
   }
 });
+
+Deno.test("streamWeights() refuses a NaN whatever its bits", () =>
+  inDirectory((directory) => {
+    // Rounding the largest words up to 16 bits carries past them.
+    for (const word of [0xffff_ffff, 0x7fff_ffff, 0x7f80_0001, 0xffc0_0000]) {
+      const header = { w: { dtype: "F32", shape: [1, 1], data_offsets: [0, 4] } };
+      const data = new Uint8Array(Uint32Array.of(word).buffer);
+      writeRaw(`${directory}/model.safetensors`, header, data);
+      using checkpoint = Checkpoint.open(directory);
+      const plan = planOf({ w: matrix("F32", [NaN]) });
+      for (const dtype of ["f16", "bf16"] as const) {
+        const all = () => [...streamWeights(checkpoint, plan, dtype)];
+        assertThrows(all, TypeError, `w does not fit into ${dtype}, received NaN`);
+      }
+    }
+  }));
 
 Deno.test("checkWeights() does not convert a checkpoint of 16 bits into the other ones", () => {
   for (const [dtype, wanted] of [["BF16", "f16"], ["F16", "bf16"]] as const) {
