@@ -180,6 +180,35 @@ Deno.test("packAdapter() gives a page list of more than one chunk the room that 
   checkChunks(image, read ?? []);
 });
 
+Deno.test("packAdapter() fills the pages that the first one can list, and refuses one more", () => {
+  const wide = { ...ODD_MODEL, intermediateSize: 4096 };
+  const shape = (module: LayerModule | HeadModule) => moduleShape(wide, module);
+  const packed = (rank: number) => {
+    const layer = (["gate", "down"] as const).map((module): PeftModule => {
+      const [out, input] = shape(module);
+      const a = Float32Array.from({ length: rank * input }, (_, i) => i % 2039);
+      const b = Float32Array.from({ length: out * rank }, (_, i) => -(i % 2039));
+      const rest = { scale: 1, dtype: "f16", bias: () => null, magnitude: () => null } as const;
+      return { module, rank, ...rest, a: () => a, b: () => b };
+    });
+    const adapter = { source: "adapter", layers: [layer], head: [], [Symbol.dispose]() {} };
+    return packAdapter(adapter, wide, GEOMETRY).layers;
+  };
+  // 4 + 16 * 189 + 2 * 15 chunks are 765 pages of 4 KiB; 768 entries of the list fill the first page.
+  const layers = packed(189);
+  assert(layers);
+  assertEquals(layers.pages, 765);
+  const [gate, down] = readImage(layers, 0, LAYER_MODULES, shape).filter((module) => module);
+  assert(gate && down);
+  assertEquals(gate.chunks[0]?.[0], 4, "the header and three chunks of list lie before");
+  for (const [module, [out, input]] of [[gate, shape("gate")], [down, shape("down")]] as const) {
+    const a = (j: number) => Array.from({ length: input }, (_, i) => (j * input + i) % 2039);
+    const b = (j: number) => Array.from({ length: out }, (_, o) => -((o * 189 + j) % 2039));
+    for (const j of [0, 77, 188]) assertEquals([module.a[j], module.b[j]], [a(j), b(j)]);
+  }
+  assertThrows(() => packed(190), RangeError, "than the first page can list, 768; received 769");
+});
+
 Deno.test("packAdapter() refuses an image whose page list outgrows its first page", () => {
   const wish: Wish = { rank: 256, dtype: "f16", bias: false, magnitude: false, scale: 1 };
   const all = LAYER_MODULES.map((name) => moduleOf(name, wish, () => 0));
