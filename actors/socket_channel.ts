@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { Channel, type Link } from "./channel.ts";
 import { encodeFrame, FrameDecoder } from "./frames.ts";
 
@@ -104,8 +105,11 @@ async function read<In>(conn: Deno.Conn, inbox: Channel<In>): Promise<void> {
       throw lost("read", `it ended with ${decoder.pendingBytes} bytes of a frame`);
     }
     for (const { kind, body } of decoder.push(buffer.subarray(0, count))) {
-      if (kind === "message") await inbox.send(body as In);
-      else {
+      if (kind === "message") {
+        await inbox.send(body as In);
+        // A peer that always has more to say never lets a read wait: timers and other connections need a turn too.
+        await setImmediate();
+      } else {
         const reason = typeof body === "string" ? new Error(body) : undefined;
         inbox.close(reason);
         if (kind === "hang_up") throw reason;

@@ -1,9 +1,13 @@
-// Every hot kernel at Llama-3-8B shapes: time, achieved rate, and its ratio to a copy kernel timed in the same run.
-import { linearVariants } from "../actors/executor/linear_variants.ts";
+// The projections at Llama-3-8B shapes: time, achieved rate, their ratios to a copy kernel and a register-only FMA
+// kernel timed in the same run, and their error. A step's choice of variant; with --all, every variant that could serve.
+import { chooseVariant, linearVariants } from "../actors/executor/linear_variants.ts";
 import { Compiler } from "../kernels/compiler.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
 import { grid } from "../kernels/grid.ts";
+import { linearRows } from "../kernels/linear_rows/linear_rows.ts";
 import { copyRate } from "./support/copy_rate.ts";
+import { fmaRate } from "./support/fma_rate.ts";
+import { randomMatrix, relativeError } from "./support/random_matrix.ts";
 import { createTimer } from "./support/timer.ts";
 
 const provider = (Deno.env.get("CHORUS_GPU") ?? "builtin") as Provider;
@@ -22,22 +26,16 @@ const ROWS = device.software ? [1, 32] : [1, 4, 8, 16, 32, 64, 128, 512, 2048];
 
 const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
 const buffer = (size: number) => gpu.createBuffer({ size, usage: storage });
-function randomBuffer(bytes: number): GPUBuffer {
-  const made = buffer(bytes);
-  const words = new Uint32Array(Math.min(bytes, 2 ** 22) / 4);
-  // Pairs of f16 near 0.01 with random signs and mantissas: ordinary numbers, not zeros.
-  for (let i = 0; i < words.length; i++) {
-    words[i] = (0x21002100 | (Math.random() * 2 ** 32 & 0x83ff83ff)) >>> 0;
-  }
-  for (let at = 0; at < bytes; at += words.byteLength) {
-    gpu.queue.writeBuffer(made, at, words, 0, Math.min(words.length, (bytes - at) / 4));
-  }
-  return made;
-}
 
 const copied = await copyRate(device, timer);
-console.log(`${device.description} through ${provider}: copy ${(copied / 1e12).toFixed(3)} TB/s`);
-console.log("kernel                         shape      rows       us     TB/s  x floor  TFLOP/s");
+const fma = await fmaRate(device, timer);
+console.log(
+  `${device.description} through ${provider}: copy ${(copied / 1e12).toFixed(3)} TB/s, ` +
+    `f32 fma ${(fma / 1e12).toFixed(1)} TFLOP/s`,
+);
+console.log(
+  "kernel                              shape      rows       us  x copy  TFLOP/s   x fma    error",
+);
 
 const variants = linearVariants(gpu.features);
 const step = buffer(256);
@@ -45,21 +43,20 @@ const none = buffer(16);
 for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
   const bytes = IN * OUT * 2;
   // Several copies, so that the last-level cache does not serve the weights.
-  const weights = Array.from(
-    { length: device.software ? 1 : Math.ceil(2 ** 29 / bytes) },
-    () => randomBuffer(bytes),
-  );
+  const copies = device.software ? 1 : Math.ceil(2 ** 29 / bytes);
+  const weights = Array.from({ length: copies }, () => randomMatrix(gpu, IN * OUT, "f16"));
   for (const rows of ROWS) {
-    const x = randomBuffer(rows * IN * 4);
+    const x = randomMatrix(gpu, rows * IN, "f32");
     const y = buffer(rows * OUT * 4);
     const u = buffer(rows * 3 * 1024);
     const words = new Uint32Array(64);
     words.set([rows, 0, 0, 17, 17, 17]);
     gpu.queue.writeBuffer(step, 0, words);
-    for (const { kernel, header, upTo, work } of variants) {
-      // The variant that a step would run, and the one after it.
-      if (upTo < rows || (header.ROWS === 1 && rows > 1)) continue;
-      if (variants.filter((other) => other.upTo >= rows && other.upTo < upTo).length > 1) continue;
+    const all = variants.filter(({ kernel, header, upTo }) =>
+      (rows === 1 || header.ROWS !== 1) && (kernel !== linearRows || upTo < Infinity)
+    );
+    const chosen = [chooseVariant(variants, rows, OUT)].filter((variant) => variant !== undefined);
+    for (const { kernel, header, work } of Deno.args.includes("--all") ? all : chosen) {
       const pipeline = await compiler.compile(kernel, {
         IN,
         OUT,
@@ -71,25 +68,28 @@ for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
         SLAB_PAGES: 1,
       }, header);
       const groups = weights.map((w) =>
-        pipeline.bind({ step, x, w, pool0: none, pool1: none, y, u })
+        pipeline.bind({ step, x: x.buffer, w: w.buffer, pool0: none, pool1: none, y, u })
       );
-      const time = await timer.time((pass, i) => {
+      const run = (pass: GPUComputePassEncoder, i: number) => {
         pass.setPipeline(pipeline.pipeline);
         pass.setBindGroup(0, groups[i % groups.length] ?? null);
         pass.dispatchWorkgroups(...grid(work(rows, OUT, 0)));
-      });
-      const floor = bytes / copied;
+      };
+      const time = await timer.time(run);
+      const rate = 2 * rows * IN * OUT / time;
       console.log([
-        [kernel.name, ...Object.values(header)].join(" ").padEnd(30),
+        [kernel.name, ...Object.values(header)].join(" ").padEnd(35),
         name.padEnd(8),
         String(rows).padStart(6),
         (time * 1e6).toFixed(1).padStart(9),
-        (bytes / time / 1e12).toFixed(3).padStart(8),
-        (time / floor).toFixed(2).padStart(8),
-        (2 * rows * IN * OUT / time / 1e12).toFixed(2).padStart(8),
+        (time * copied / bytes).toFixed(2).padStart(7),
+        (rate / 1e12).toFixed(2).padStart(8),
+        (rate / fma).toFixed(2).padStart(7),
+        (await relativeError(device, run, x, weights[0], y, [rows, IN, OUT])).toExponential(1)
+          .padStart(8),
       ].join(" "));
     }
-    for (const gone of [x, y, u]) gone.destroy();
+    for (const gone of [x.buffer, y, u]) gone.destroy();
   }
-  for (const gone of weights) gone.destroy();
+  for (const gone of weights) gone.buffer.destroy();
 }

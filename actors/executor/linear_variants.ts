@@ -1,5 +1,4 @@
 import type { LinearKernel } from "../../kernels/linear.ts";
-import { linearBatch, linearBatchWork } from "../../kernels/linear_batch/linear_batch.ts";
 import { linearMatrix, linearMatrixWork } from "../../kernels/linear_matrix/linear_matrix.ts";
 import { linearRows, linearRowsWork } from "../../kernels/linear_rows/linear_rows.ts";
 import { linearTiles, linearTilesWork } from "../../kernels/linear_tiles/linear_tiles.ts";
@@ -27,14 +26,6 @@ const rows = (upTo: number, ROWS: number, LANES: number): LinearVariant => ({
   work: (...sizes) => linearRowsWork({ ROWS, LANES }, ...sizes),
 });
 
-const batch = (upTo: number, ROWS: number): LinearVariant => ({
-  kernel: linearBatch,
-  header: { ROWS },
-  upTo,
-  fewest: 0,
-  work: (...sizes) => linearBatchWork({ ROWS }, ...sizes),
-});
-
 const matrix = (
   upTo: number,
   fewest: number,
@@ -54,10 +45,9 @@ const matrix = (
 const VECTOR: readonly LinearVariant[] = [
   rows(1, 1, 128),
   rows(4, 4, 64),
-  batch(8, 8),
-  batch(64, 16),
+  rows(64, 8, 32),
   { kernel: linearTiles, header: {}, upTo: Infinity, fewest: FULL, work: linearTilesWork },
-  batch(Infinity, 16),
+  rows(Infinity, 8, 32),
 ];
 
 const MATRIX: readonly LinearVariant[] = [

@@ -7,7 +7,7 @@ export const linearRows = defineLinear({
   header: ["ROWS", "LANES"],
 });
 
-/** Rows of x a workgroup (1 or 4) and lanes along k that share an output (32, 64 or 128). */
+/** Rows of x a workgroup (1, 4 or 8) and lanes along k that share an output (32, 64 or 128). */
 export type RowsTiling = Readonly<Record<"ROWS" | "LANES", number>>;
 
 /** Pieces of work: tiles of ROWS rows by 512 / LANES outputs, then the shrink items of every module. */

@@ -1,8 +1,22 @@
-// y[r, n] = sum_k x[row(r), k] * W[n, k]   for one row, or up to four (decode).
+// y[r, n] = sum_k x[row(r), k] * W[n, k]   for one row, or up to four or eight at a time (decode).
 // One workgroup: ROWS rows x 512 / LANES outputs; groups of LANES lanes along k, a group 4 outputs. Many lanes
 // along k keep enough loads in flight to fill the memory of a large GPU even where OUT is small.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
-// ROWS, LANES: header; with ROWS = 1 there must be one row in all.
+// ROWS (1, 4 or 8), LANES (32, 64 or 128): header; with ROWS = 1 there must be one row in all.
+
+fn four_rows(r: u32) -> vec4<u32> {
+  let last = row_count() - 1u;
+  return vec4<u32>(
+    x_row(min(r, last)), x_row(min(r + 1u, last)), x_row(min(r + 2u, last)), x_row(min(r + 3u, last)),
+  );
+}
+
+// Invocation i of a group stores row i.
+fn store_tile(lane: u32, r: u32, n: u32, acc: Tile) {
+  let sums = reduce_tile(lane, acc);
+  let i = lane % LANES;
+  if (i < min(ROWS, 4u) && r + i < row_count()) { store_y(r + i, n, tile_row(sums, i)); }
+}
 
 @compute @workgroup_size(128)
 fn main(
@@ -19,22 +33,21 @@ fn main(
     return;
   }
 
-  let r0 = (work % row_tiles) * ROWS;
-  let n0 = (work / row_tiles) * outs;
-  let last = row_count() - 1u;
-  let rows = vec4<u32>(
-    x_row(r0), x_row(min(r0 + 1u, last)), x_row(min(r0 + 2u, last)), x_row(min(r0 + 3u, last)),
-  );
-  let n = n0 + (lane / LANES) * 4u;
-  var acc = Tile(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
+  let r = (work % row_tiles) * ROWS;
+  let n = (work / row_tiles) * outs + (lane / LANES) * 4u;
+  let rows = four_rows(r);
+  let more = four_rows(r + 4u);
+  let zero = Tile(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
+  var acc = zero;
+  var acc_more = zero;
   for (var k8 = lane % LANES; k8 < IN / 8u; k8 = k8 + LANES) {
     let weights = Weights(
       widen(weight_bits(n, k8)), widen(weight_bits(n + 1u, k8)),
       widen(weight_bits(n + 2u, k8)), widen(weight_bits(n + 3u, k8)),
     );
     acc = dot_tile(acc, weights, rows, k8);
+    if (ROWS > 4u) { acc_more = dot_tile(acc_more, weights, more, k8); }
   }
-  let sum = reduce_tile(lane, acc);
-  let r = lane % 4u;
-  if (lane < outs && r < ROWS && r0 + r <= last) { store_y(r0 + r, n0 + (lane / 4u) * 4u, sum); }
+  store_tile(lane, r, n, acc);
+  if (ROWS > 4u) { store_tile(lane, r + 4u, n, acc_more); }
 }

@@ -14,6 +14,7 @@ fn dot_row(sum: vec4<f32>, w: Weights, x: Eight) -> vec4<f32> {
   return vec4<f32>(fma8(w.n0, x, sum.x), fma8(w.n1, x, sum.y), fma8(w.n2, x, sum.z), fma8(w.n3, x, sum.w));
 }
 
+// Rows of x beyond the first are computed where ROWS says that there may be some.
 fn dot_tile(acc: Tile, w: Weights, rows: vec4<u32>, k8: u32) -> Tile {
   let r0 = dot_row(acc.r0, w, x_eight(rows.x, k8));
   if (ROWS == 1u) { return Tile(r0, acc.r1, acc.r2, acc.r3); }
@@ -25,43 +26,50 @@ fn dot_tile(acc: Tile, w: Weights, rows: vec4<u32>, k8: u32) -> Tile {
   );
 }
 
-var<workgroup> tile_scratch: array<vec4<f32>, 512>; // [4 rows of x][128 lanes]
+// Small on purpose: workgroup memory is what limits how many workgroups a processor holds.
+var<workgroup> tile_scratch: array<vec4<f32>, 128>;
 
 fn sum_four(at: u32, stride: u32) -> vec4<f32> {
   return (tile_scratch[at] + tile_scratch[at + stride]) +
     (tile_scratch[at + 2u * stride] + tile_scratch[at + 3u * stride]);
 }
 
-// Sums over each group of LANES of the first 128 invocations; all of the workgroup must call. Invocation
-// i < 512 / LANES gets the four sums of group i / 4, row of x i % 4; the others get something else.
-fn reduce_tile(lane: u32, acc: Tile) -> vec4<f32> {
-  let rows = min(ROWS, 4u);
+// The sum over each group of LANES of the first 128 invocations, for the invocations of the group; all of the
+// workgroup must call. The other invocations get something else.
+fn reduce_row(lane: u32, value: vec4<f32>) -> vec4<f32> {
   workgroupBarrier();
-  if (lane < 128u) {
-    tile_scratch[lane] = acc.r0;
-    if (ROWS > 1u) {
-      tile_scratch[128u + lane] = acc.r1;
-      tile_scratch[256u + lane] = acc.r2;
-      tile_scratch[384u + lane] = acc.r3;
-    }
-  }
+  if (lane < 128u) { tile_scratch[lane] = value; }
   workgroupBarrier();
-  // Two rounds, each a quarter of the partial sums of the one before.
+  // Two rounds, each to a quarter of the partial sums of the one before.
   let q = LANES / 4u;
-  if (lane < 32u * rows) {
+  if (lane < 32u) {
     let at = (lane / q) * LANES + lane % q;
     tile_scratch[at] = sum_four(at, q);
   }
   workgroupBarrier();
-  if (lane < 8u * rows) {
+  if (lane < 8u) {
     let at = (lane / (q / 4u)) * LANES + lane % (q / 4u);
     tile_scratch[at] = sum_four(at, q / 4u);
   }
   workgroupBarrier();
-  var sum = vec4<f32>();
-  if (lane < 512u / LANES) {
-    let at = (lane % 4u) * 128u + (lane / 4u) * LANES;
-    for (var i = 0u; i < q / 4u; i = i + 1u) { sum = sum + tile_scratch[at + i]; }
-  }
+  let at = (lane % 128u) / LANES * LANES;
+  var sum = tile_scratch[at] + tile_scratch[at + 1u];
+  if (LANES > 32u) { sum = sum + tile_scratch[at + 2u] + tile_scratch[at + 3u]; }
+  if (LANES > 64u) { sum = sum + sum_four(at + 4u, 1u); }
   return sum;
+}
+
+fn reduce_tile(lane: u32, acc: Tile) -> Tile {
+  let r0 = reduce_row(lane, acc.r0);
+  if (ROWS == 1u) { return Tile(r0, acc.r1, acc.r2, acc.r3); }
+  return Tile(r0, reduce_row(lane, acc.r1), reduce_row(lane, acc.r2), reduce_row(lane, acc.r3));
+}
+
+fn tile_row(tile: Tile, i: u32) -> vec4<f32> {
+  switch i {
+    case 0u: { return tile.r0; }
+    case 1u: { return tile.r1; }
+    case 2u: { return tile.r2; }
+    default: { return tile.r3; }
+  }
 }

@@ -51,16 +51,17 @@ fn lora_shrink(work: u32, lane: u32) {
   }
   let sum = reduce_tile(lane, acc);
 
-  let token = lane % 4u;
-  if (lane < 512u / LANES && token < count) {
+  // Invocation i of a group writes token i.
+  let token = lane % LANES;
+  if (lane < 128u && token < min(count, 4u)) {
     let row = entries[token] >> 4u;
     let k = entries[token] & 15u;
     var weight = 0.0;
     if (HEAD_POOL) { weight = head_route_weight(x_row(row), k); } else { weight = route_weight(row, k); }
-    let j = base + (lane / 4u) * 4u;
-    let at = ((row * step_routes() + k) * MODULES + m) * MAX_RANK + j;
+    let values = weight * part.scale * tile_row(sum, token);
+    let at = ((row * step_routes() + k) * MODULES + m) * MAX_RANK + j0;
     for (var i = 0u; i < 4u; i = i + 1u) {
-      if (j + i < part.rank) { u[at + i] = weight * part.scale * sum[i]; }
+      if (j0 + i < part.rank) { u[at + i] = values[i]; }
     }
   }
 }

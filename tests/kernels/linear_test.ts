@@ -32,10 +32,10 @@ for (const { kernel, header, work } of linearVariants(gpu.features)) {
   seenVariants.add(variant);
   for (const workload of WORKLOADS) {
     // linear_rows with ROWS = 1 serves one row alone.
-    for (const tokens of header.ROWS === 1 ? [1] : [1, 7, 35, 131]) {
+    for (const tokens of header.ROWS === 1 ? [1] : [1, 7, 17, 35, 131]) {
       // One dtype a size keeps the suite quick; both dtypes meet every workload.
       const dtype = tokens === 7 ? "bf16" : "f16";
-      if (tokens === 131 && workload !== "zipf") continue;
+      if ([17, 131].includes(tokens) && workload !== "zipf") continue;
       Deno.test(`${variant} computes W x and A x for ${tokens} ${workload} tokens in ${dtype}`, async () => {
         const random = randomSource(tokens);
         const adapters = RANKS.map((rank, a) =>
