@@ -31,7 +31,7 @@ const NAMES = [
 const U_WORDS = 256;
 const STORAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
 
-/** Bytes of each buffer, [tokens][width] in f32 unless said otherwise. */
+/** Bytes of each buffer, [tokens][width] in f32, but what projections read in f16. */
 export function bufferBytes(
   config: ModelConfig,
   bounds: StepBounds,
@@ -41,13 +41,13 @@ export function bufferBytes(
   return {
     step: bounds.stepWords * 4,
     h: tokens * hiddenSize * 4,
-    xn: tokens * hiddenSize * 4,
+    xn: tokens * hiddenSize * 2,
     qkv: tokens * (heads + 2 * kvHeads) * headDim * 4,
     q: tokens * heads * headDim * 4,
-    attention: tokens * heads * headDim * 4,
+    attention: tokens * heads * headDim * 2,
     y: tokens * hiddenSize * 4,
     gate_up: tokens * 2 * intermediateSize * 4,
-    a: tokens * intermediateSize * 4,
+    a: tokens * intermediateSize * 2,
     u: Math.max(tokens * 3, rows) * bounds.maxRoutes * U_WORDS * 4,
     partials: bounds.decodeItems * heads * (headDim + 2) * 4,
     logits: rows * vocabSize * 4,

@@ -1,9 +1,9 @@
 // out[t, h] = sum_i exp(m_i - M) o_i / sum_i exp(m_i - M) l_i,  M = max_i m_i
 // over the partial results (o, m, l)[HEAD_DIM + 2] of the work items of decode row (t, first item, items).
-// One workgroup: one decode row, one head; an invocation takes every 64th column.
+// One workgroup: one decode row, one head; an invocation takes every 64th pair of columns.
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> partials: array<f32>; // [items][HEADS][HEAD_DIM + 2]
-@group(0) @binding(2) var<storage, read_write> out: array<f32>; // [T][HEADS * HEAD_DIM]
+@group(0) @binding(2) var<storage, read_write> out: array<u32>; // [T][HEADS * HEAD_DIM] f16, in pairs
 override HEADS: u32;
 override HEAD_DIM: u32;
 
@@ -19,11 +19,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   for (var i = first; i < past; i = i + stride) {
     l = l + exp(partials[i + HEAD_DIM] - top) * partials[i + HEAD_DIM + 1u];
   }
-  for (var d = lane; d < HEAD_DIM; d = d + 64u) {
-    var o = 0.0;
+  for (var d = lane; d < HEAD_DIM / 2u; d = d + 64u) {
+    var o = vec2<f32>(0.0);
     for (var i = first; i < past; i = i + stride) {
-      o = fma(exp(partials[i + HEAD_DIM] - top), partials[i + d], o);
+      let weight = vec2<f32>(exp(partials[i + HEAD_DIM] - top));
+      o = fma(weight, vec2<f32>(partials[i + 2u * d], partials[i + 2u * d + 1u]), o);
     }
-    out[(t * HEADS + wid.y) * HEAD_DIM + d] = o / l;
+    let most = vec2<f32>(65504.0);
+    out[(t * HEADS + wid.y) * (HEAD_DIM / 2u) + d] = pack2x16float(clamp(o / l, -most, most));
   }
 }

@@ -7,7 +7,7 @@
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;  // [T][HEADS][HEAD_DIM]
 @group(0) @binding(2) var<storage, read> pool0: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> pool1: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>; // [T][HEADS * HEAD_DIM]
+@group(0) @binding(4) var<storage, read_write> out: array<vec4<u32>>; // [T][HEADS * HEAD_DIM] f16
 override HEADS: u32;
 override KV_HEADS: u32;
 override HEAD_DIM: u32;
@@ -132,7 +132,5 @@ fn store(token: u32, kv_head: u32, row: u32, end: u32, eight: u32, o: Eight, l: 
   if (row >= end) { return; }
   let group = HEADS / KV_HEADS;
   let head = (token + row / group) * HEADS + kv_head * group + row % group;
-  let to = head * (HEAD_DIM / 4u) + eight * 2u;
-  out[to] = o.lo / l;
-  out[to + 1u] = o.hi / l;
+  out[head * (HEAD_DIM / 8u) + eight] = pack_activation(Eight(o.lo / l, o.hi / l));
 }

@@ -8,7 +8,7 @@
 @group(0) @binding(4) var<storage, read> pool1: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read> gamma: array<vec4<f32>>; // [HIDDEN]
 @group(0) @binding(6) var<storage, read_write> h: array<vec4<f32>>;  // [T][HIDDEN]
-@group(0) @binding(7) var<storage, read_write> xn: array<vec4<f32>>; // [T][HIDDEN]
+@group(0) @binding(7) var<storage, read_write> xn: array<vec4<u32>>; // [T][HIDDEN] f16
 override HIDDEN: u32;
 override EPS: f32;
 override BF16: bool;
@@ -32,8 +32,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let scale = inverseSqrt(reduce_sum(lane, squares) / f32(HIDDEN) + EPS);
   for (var e = lane; e < HIDDEN / 8u; e = e + WORKGROUP) {
     let at = to + e * 2u;
-    xn[at] = h[at] * scale * gamma[e * 2u];
-    xn[at + 1u] = h[at + 1u] * scale * gamma[e * 2u + 1u];
+    let normed = Eight(h[at] * scale * gamma[e * 2u], h[at + 1u] * scale * gamma[e * 2u + 1u]);
+    xn[at / 2u] = pack_activation(normed);
   }
 }
 

@@ -3,8 +3,8 @@ enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 // y[r, n] = sum_k x[row(r), k] * W[n, k]   on matrix units: 16 x 16 x 16 products of f16, summed in f32.
-// One workgroup: TILE_ROWS rows x TILE_OUTS outputs, k in slices of SLICE staged in workgroup memory as f16 (x is
-// rounded, bf16 weights are exact down to 2^-14), the next slice loaded while this one is multiplied.
+// One workgroup: TILE_ROWS rows x TILE_OUTS outputs, k in slices of SLICE staged in workgroup memory as f16 (bf16
+// weights are exact down to 2^-14), the next slice loaded while this one is multiplied.
 // ROW_GROUPS x OUT_GROUPS subgroups of 32 share the tile; K_GROUPS such sets share the columns of a slice.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
 // TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS: header; a lane stages at most four vectors of each.
@@ -31,14 +31,6 @@ alias Sum = subgroup_matrix_result<f32, 16, 16>;
 fn half_bits(bits: vec4<u32>) -> vec4<u32> {
   if (BF16) { return pack_f16(unpack_bf16(bits)); }
   return bits;
-}
-
-// f16 ends at 65504: what lies beyond is held there rather than made infinite.
-fn x_bits(row: u32, k8: u32) -> vec4<u32> {
-  if (k8 >= IN / 8u) { return vec4<u32>(); }
-  let e = x_eight(row, k8);
-  let most = vec4<f32>(65504.0);
-  return pack_f16(Eight(clamp(e.lo, -most, most), clamp(e.hi, -most, most)));
 }
 
 @compute @workgroup_size(THREADS)
@@ -68,7 +60,7 @@ fn main(
   for (var i = 0u; i < X_LOADS; i++) {
     let v = lane + i * THREADS;
     x_rows[i] = x_row(min(r0 + v / EIGHTS, row_count() - 1u));
-    x_next[i] = x_bits(x_rows[i], v % EIGHTS);
+    x_next[i] = padded_x_bits(x_rows[i], v % EIGHTS);
   }
   for (var i = 0u; i < W_LOADS; i++) {
     let v = lane + i * THREADS;
@@ -87,7 +79,7 @@ fn main(
     workgroupBarrier();
     let k8 = (k + SLICE) / 8u;
     for (var i = 0u; i < X_LOADS; i++) {
-      x_next[i] = x_bits(x_rows[i], k8 + (lane + i * THREADS) % EIGHTS);
+      x_next[i] = padded_x_bits(x_rows[i], k8 + (lane + i * THREADS) % EIGHTS);
     }
     for (var i = 0u; i < W_LOADS; i++) {
       let v = lane + i * THREADS;

@@ -11,7 +11,7 @@ const SLICE: u32 = 16u;
 var<workgroup> xs: array<array<vec4<f32>, 33>, 16>;
 var<workgroup> ws: array<array<vec4<f32>, 33>, 16>;
 
-// Four rows of 16 bytes of the next slice: lanes 0..63 load 4 outputs x 8 weights, 64..191 4 rows x 4 of x.
+// Eight columns of four outputs (lanes 0..63), or of four rows of x (64..127), of the next slice.
 struct Load { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
 
 // 4 rows x 4 outputs; a vec4 is a row.
@@ -21,55 +21,71 @@ struct Sums { ll: Block, lh: Block, hl: Block, hh: Block }
 
 // What a lane loads of every slice: four outputs of W, or four rows of x.
 fn lines(lane: u32, r0: u32, n0: u32) -> vec4<u32> {
-  if (lane < 64u) { return vec4<u32>(n0 + (lane / 2u) * 4u) + vec4<u32>(0u, 1u, 2u, 3u); }
-  let last = row_count() - 1u;
-  let r = r0 + ((lane - 64u) / 4u) * 4u;
-  return vec4<u32>(
-    x_row(min(r, last)), x_row(min(r + 1u, last)), x_row(min(r + 2u, last)), x_row(min(r + 3u, last)),
-  );
+  let four = vec4<u32>(0u, 1u, 2u, 3u) + vec4<u32>((lane % 64u) / 2u * 4u);
+  if (lane < 64u) { return vec4<u32>(n0) + four; }
+  let r = min(vec4<u32>(r0) + four, vec4<u32>(row_count() - 1u));
+  return vec4<u32>(x_row(r.x), x_row(r.y), x_row(r.z), x_row(r.w));
 }
 
 fn load(lane: u32, lines: vec4<u32>, k: u32) -> Load {
+  let k8 = k / 8u + lane % 2u;
   if (lane < 64u) {
-    let k8 = k / 8u + lane % 2u;
     return Load(
       padded_weight_bits(lines.x, k8), padded_weight_bits(lines.y, k8),
       padded_weight_bits(lines.z, k8), padded_weight_bits(lines.w, k8),
     );
   }
-  let k4 = k / 4u + lane % 4u;
-  if (lane >= 192u || k4 >= IN / 4u) { return Load(vec4<u32>(), vec4<u32>(), vec4<u32>(), vec4<u32>()); }
-  let at = lines * (IN / 4u) + k4;
+  if (lane >= 128u) { return Load(vec4<u32>(), vec4<u32>(), vec4<u32>(), vec4<u32>()); }
   return Load(
-    bitcast<vec4<u32>>(x[at.x]), bitcast<vec4<u32>>(x[at.y]),
-    bitcast<vec4<u32>>(x[at.z]), bitcast<vec4<u32>>(x[at.w]),
+    padded_x_bits(lines.x, k8), padded_x_bits(lines.y, k8),
+    padded_x_bits(lines.z, k8), padded_x_bits(lines.w, k8),
   );
 }
 
-// Transposes in registers: whole vectors are stored, for neighbours must not share one.
+// Transposed in registers, for only whole vectors are stored: neighbours must not share one.
+struct Columns { k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32> }
+
+fn transpose(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> Columns {
+  return Columns(
+    vec4<f32>(a.x, b.x, c.x, d.x), vec4<f32>(a.y, b.y, c.y, d.y),
+    vec4<f32>(a.z, b.z, c.z, d.z), vec4<f32>(a.w, b.w, c.w, d.w),
+  );
+}
+
 fn stage(lane: u32, load: Load) {
+  if (lane >= 128u) { return; }
+  let at = (lane % 64u) / 2u;
+  let k = (lane % 2u) * 8u;
   if (lane < 64u) {
     let a = widen(load.a);
     let b = widen(load.b);
     let c = widen(load.c);
     let d = widen(load.d);
-    let n4 = lane / 2u;
-    let k = (lane % 2u) * 8u;
-    ws[k][n4] = vec4<f32>(a.lo.x, b.lo.x, c.lo.x, d.lo.x);
-    ws[k + 1u][n4] = vec4<f32>(a.lo.y, b.lo.y, c.lo.y, d.lo.y);
-    ws[k + 2u][n4] = vec4<f32>(a.lo.z, b.lo.z, c.lo.z, d.lo.z);
-    ws[k + 3u][n4] = vec4<f32>(a.lo.w, b.lo.w, c.lo.w, d.lo.w);
-    ws[k + 4u][n4] = vec4<f32>(a.hi.x, b.hi.x, c.hi.x, d.hi.x);
-    ws[k + 5u][n4] = vec4<f32>(a.hi.y, b.hi.y, c.hi.y, d.hi.y);
-    ws[k + 6u][n4] = vec4<f32>(a.hi.z, b.hi.z, c.hi.z, d.hi.z);
-    ws[k + 7u][n4] = vec4<f32>(a.hi.w, b.hi.w, c.hi.w, d.hi.w);
-  } else if (lane < 192u) {
-    let m4 = (lane - 64u) / 4u;
-    let k = (lane % 4u) * 4u;
-    xs[k][m4] = bitcast<vec4<f32>>(vec4<u32>(load.a.x, load.b.x, load.c.x, load.d.x));
-    xs[k + 1u][m4] = bitcast<vec4<f32>>(vec4<u32>(load.a.y, load.b.y, load.c.y, load.d.y));
-    xs[k + 2u][m4] = bitcast<vec4<f32>>(vec4<u32>(load.a.z, load.b.z, load.c.z, load.d.z));
-    xs[k + 3u][m4] = bitcast<vec4<f32>>(vec4<u32>(load.a.w, load.b.w, load.c.w, load.d.w));
+    let low = transpose(a.lo, b.lo, c.lo, d.lo);
+    let high = transpose(a.hi, b.hi, c.hi, d.hi);
+    ws[k][at] = low.k0;
+    ws[k + 1u][at] = low.k1;
+    ws[k + 2u][at] = low.k2;
+    ws[k + 3u][at] = low.k3;
+    ws[k + 4u][at] = high.k0;
+    ws[k + 5u][at] = high.k1;
+    ws[k + 6u][at] = high.k2;
+    ws[k + 7u][at] = high.k3;
+  } else {
+    let a = unpack_f16(load.a);
+    let b = unpack_f16(load.b);
+    let c = unpack_f16(load.c);
+    let d = unpack_f16(load.d);
+    let low = transpose(a.lo, b.lo, c.lo, d.lo);
+    let high = transpose(a.hi, b.hi, c.hi, d.hi);
+    xs[k][at] = low.k0;
+    xs[k + 1u][at] = low.k1;
+    xs[k + 2u][at] = low.k2;
+    xs[k + 3u][at] = low.k3;
+    xs[k + 4u][at] = high.k0;
+    xs[k + 5u][at] = high.k1;
+    xs[k + 6u][at] = high.k2;
+    xs[k + 7u][at] = high.k3;
   }
 }
 

@@ -1,7 +1,7 @@
 // What every projection binds, and how it reads its rows and weights: y[r, n] = sum_k x[row(r), k] * W[n, k].
-// W is [OUT][IN] in 16 bits, x [T][IN] f32. Needs: step.wgsl, unpack.wgsl.
+// W is [OUT][IN] in 16 bits, x [T][IN] f16: half the bytes to read, and what matrix units take. Needs: step.wgsl, unpack.wgsl.
 @group(0) @binding(0) var<storage, read> step: array<u32>;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> pool0: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> pool1: array<vec4<u32>>;
@@ -25,9 +25,13 @@ fn x_row(r: u32) -> u32 {
 }
 
 // Eight columns of a row of x from column 8 * k8 on.
-fn x_eight(row: u32, k8: u32) -> Eight {
-  let at = row * (IN / 4u) + k8 * 2u;
-  return Eight(x[at], x[at + 1u]);
+fn x_bits(row: u32, k8: u32) -> vec4<u32> { return x[row * (IN / 8u) + k8]; }
+fn x_eight(row: u32, k8: u32) -> Eight { return unpack_f16(x_bits(row, k8)); }
+
+// The same where k8 may lie past the last column: x is 0 there.
+fn padded_x_bits(row: u32, k8: u32) -> vec4<u32> {
+  if (k8 >= IN / 8u) { return vec4<u32>(); }
+  return x_bits(row, k8);
 }
 
 // Eight weights of output n as they are stored; an output past the last repeats it.

@@ -5,7 +5,7 @@
 @group(0) @binding(2) var<storage, read> u: array<f32>;             // [T][K][2][256]
 @group(0) @binding(3) var<storage, read> pool0: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> pool1: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read_write> a: array<vec4<f32>>; // [T][INTERMEDIATE]
+@group(0) @binding(5) var<storage, read_write> a: array<vec4<u32>>;       // [T][INTERMEDIATE] f16
 override INTERMEDIATE: u32;
 override HEAD_POOL: bool = false;
 
@@ -24,7 +24,7 @@ fn main(
   let up_at = at + INTERMEDIATE / 4u;
   let gate = lora_apply(Eight(gate_up[at], gate_up[at + 1u]), t, t, 0u, 2u, 4u, e, eights);
   let up = lora_apply(Eight(gate_up[up_at], gate_up[up_at + 1u]), t, t, 1u, 2u, 5u, e, eights);
-  let to = t * (INTERMEDIATE / 4u) + e * 2u;
-  a[to] = gate.lo / (1.0 + exp(-gate.lo)) * up.lo;
-  a[to + 1u] = gate.hi / (1.0 + exp(-gate.hi)) * up.hi;
+  let low = gate.lo / (1.0 + exp(-gate.lo)) * up.lo;
+  let high = gate.hi / (1.0 + exp(-gate.hi)) * up.hi;
+  a[t * eights + e] = pack_activation(Eight(low, high));
 }

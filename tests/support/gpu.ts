@@ -50,6 +50,11 @@ export async function dispatch<B extends string, C extends string>(
 export async function downloadF32(buffer: GPUBuffer, count: number): Promise<Float32Array> {
   return new Float32Array(await downloadBytes(buffer, count * 4));
 }
+/** The first `count` halves of a buffer as floats. */
+export async function downloadF16(buffer: GPUBuffer, count: number): Promise<Float32Array> {
+  const halves = new Float16Array(await downloadBytes(buffer, Math.ceil(count / 2) * 4));
+  return Float32Array.from(halves.subarray(0, count));
+}
 export async function downloadU32(buffer: GPUBuffer, count: number): Promise<Uint32Array> {
   return new Uint32Array(await downloadBytes(buffer, count * 4));
 }
