@@ -46,7 +46,7 @@ for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
   const copies = device.software ? 1 : Math.ceil(2 ** 29 / bytes);
   const weights = Array.from({ length: copies }, () => randomMatrix(gpu, IN * OUT, "f16"));
   for (const rows of ROWS) {
-    const x = randomMatrix(gpu, rows * IN, "f32");
+    const x = randomMatrix(gpu, rows * IN, "f16");
     const y = buffer(rows * OUT * 4);
     const u = buffer(rows * 3 * 1024);
     const words = new Uint32Array(64);

@@ -1,4 +1,5 @@
 import type { Kernel } from "./kernel.ts";
+import { unroll } from "./unroll.ts";
 
 /** A compiled kernel: bind buffers once, dispatch many times. */
 export interface Pipeline<Binding extends string = string> {
@@ -94,7 +95,7 @@ export class Compiler {
   }
 }
 
-/** The text that is compiled: the kernel's own file first, then shared files, then the header. */
+/** The text that is compiled: the kernel's own file first, then shared files, then the header; loops written out. */
 export function shaderText(kernel: Kernel, header: Readonly<Record<string, number>>): string {
   const names = kernel.header ?? [];
   const lines = names.map((name) => {
@@ -104,5 +105,6 @@ export function shaderText(kernel: Kernel, header: Readonly<Record<string, numbe
     }
     return `const ${name}: u32 = ${value}u;`;
   });
-  return [kernel.source, ...kernel.includes, lines.join("\n")].join("\n");
+  const text = [kernel.source, ...kernel.includes, lines.join("\n")].join("\n");
+  return unroll(text, { ...header, ...kernel.counts?.(header) });
 }

@@ -10,6 +10,8 @@ export interface Kernel<Binding extends string = string, Constant extends string
   readonly constants: readonly Constant[];
   /** Names of `const` values for a generated header: sizes of private arrays, which overrides cannot be. */
   readonly header?: readonly string[];
+  /** How often the text's `#for` loops are written out (unroll.ts), by the header's values. */
+  readonly counts?: (header: Readonly<Record<string, number>>) => Readonly<Record<string, number>>;
   /** Device features without which it does not compile. */
   readonly features?: readonly string[];
 }

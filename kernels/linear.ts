@@ -19,9 +19,13 @@ export type LinearConstant =
   | "SLAB_PAGES";
 export type LinearKernel = Kernel<LinearBinding, LinearConstant>;
 
+/** Workgroups that share one of LoRA's shrink items, for workgroups of `threads` of which `lanes` share an output. */
+export const shrinkSplit = (lanes: number, threads: number): number =>
+  4 * lanes / Math.min(threads, 128);
+
 /** A projection's contract: all bind the same and carry LoRA's shrink, and differ in how they tile. */
 export function defineLinear(
-  own: Pick<Kernel, "name" | "source" | "header" | "features">,
+  own: Pick<Kernel, "name" | "source" | "header" | "counts" | "features">,
 ): LinearKernel {
   return defineKernel({
     ...own,

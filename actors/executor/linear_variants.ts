@@ -18,13 +18,20 @@ export interface LinearVariant {
 /** About as many workgroups as a large GPU has processors. */
 const FULL = 128;
 
-const rows = (upTo: number, ROWS: number, LANES: number): LinearVariant => ({
-  kernel: linearRows,
-  header: { ROWS, LANES },
-  upTo,
-  fewest: 0,
-  work: (...sizes) => linearRowsWork({ ROWS, LANES }, ...sizes),
-});
+const rows = (
+  upTo: number,
+  [ROWS, OUTS]: readonly [number, number],
+  [LANES, GROUPS]: readonly [number, number],
+): LinearVariant => {
+  const header = { ROWS, OUTS, LANES, GROUPS };
+  return {
+    kernel: linearRows,
+    header,
+    upTo,
+    fewest: 0,
+    work: (...sizes) => linearRowsWork(header, ...sizes),
+  };
+};
 
 const matrix = (
   upTo: number,
@@ -43,16 +50,17 @@ const matrix = (
 };
 
 const VECTOR: readonly LinearVariant[] = [
-  rows(1, 1, 128),
-  rows(4, 4, 64),
-  rows(64, 8, 32),
+  rows(1, [1, 4], [128, 1]),
+  rows(4, [4, 4], [64, 2]),
+  rows(8, [8, 4], [64, 1]),
+  rows(64, [16, 4], [64, 1]),
   { kernel: linearTiles, header: {}, upTo: Infinity, fewest: FULL, work: linearTilesWork },
-  rows(Infinity, 8, 32),
+  rows(Infinity, [16, 4], [64, 1]),
 ];
 
 const MATRIX: readonly LinearVariant[] = [
-  rows(1, 1, 128),
-  rows(4, 4, 64),
+  rows(1, [1, 4], [128, 1]),
+  rows(4, [4, 4], [64, 2]),
   matrix(16, FULL, [16, 64, 128], [1, 4, 2]),
   matrix(16, 0, [16, 32, 256], [1, 2, 4]),
   matrix(32, FULL, [32, 64, 64], [1, 4, 1]),

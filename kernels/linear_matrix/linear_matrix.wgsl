@@ -7,7 +7,8 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 // weights are exact down to 2^-14), the next slice loaded while this one is multiplied.
 // ROW_GROUPS x OUT_GROUPS subgroups of 32 share the tile; K_GROUPS such sets share the columns of a slice.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
-// TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS: header; a lane stages at most four vectors of each.
+// TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS: header; a lane stages X_LOADS and W_LOADS vectors.
+// Loops over a lane's matrices are written out: in an array they would live in memory.
 const ROWS: u32 = TILE_ROWS;
 const LANES: u32 = 32u;
 const SUBGROUPS: u32 = ROW_GROUPS * OUT_GROUPS * K_GROUPS;
@@ -16,8 +17,6 @@ const ROW_BLOCKS: u32 = TILE_ROWS / ROW_GROUPS / 16u;
 const OUT_BLOCKS: u32 = TILE_OUTS / OUT_GROUPS / 16u;
 const EIGHTS: u32 = SLICE / 8u;       // vectors of 8 columns a row of a slice
 const STRIDE: u32 = EIGHTS + 1u;      // padded, so that rows start on different banks
-const X_LOADS: u32 = TILE_ROWS * EIGHTS / THREADS;
-const W_LOADS: u32 = TILE_OUTS * EIGHTS / THREADS;
 
 // [row or output][STRIDE] of 8 halves
 var<workgroup> xs: array<vec4<u32>, TILE_ROWS * STRIDE>;
@@ -53,73 +52,76 @@ fn main(
   let row_block = ((subgroup / OUT_GROUPS) % ROW_GROUPS) * ROW_BLOCKS;
   let out_block = (subgroup % OUT_GROUPS) * OUT_BLOCKS;
 
-  var sums: array<array<Sum, OUT_BLOCKS>, ROW_BLOCKS>;
-  var x_rows: array<u32, X_LOADS>;
-  var x_next: array<vec4<u32>, X_LOADS>;
-  var w_next: array<vec4<u32>, W_LOADS>;
-  for (var i = 0u; i < X_LOADS; i++) {
-    let v = lane + i * THREADS;
-    x_rows[i] = x_row(min(r0 + v / EIGHTS, row_count() - 1u));
-    x_next[i] = padded_x_bits(x_rows[i], v % EIGHTS);
-  }
-  for (var i = 0u; i < W_LOADS; i++) {
-    let v = lane + i * THREADS;
-    w_next[i] = padded_weight_bits(n0 + v / EIGHTS, v % EIGHTS);
-  }
+  #for i in ROW_BLOCKS
+  #for j in OUT_BLOCKS
+  var sum{i}_{j}: Sum;
+  #end
+  #end
+  #for i in X_LOADS
+  let x_at{i} = lane + {i}u * THREADS;
+  let x_row{i} = x_row(min(r0 + x_at{i} / EIGHTS, row_count() - 1u));
+  var x_next{i} = padded_x_bits(x_row{i}, x_at{i} % EIGHTS);
+  #end
+  #for i in W_LOADS
+  let w_at{i} = lane + {i}u * THREADS;
+  var w_next{i} = padded_weight_bits(n0 + w_at{i} / EIGHTS, w_at{i} % EIGHTS);
+  #end
   for (var k = 0u; k < IN; k += SLICE) {
     workgroupBarrier();
-    for (var i = 0u; i < X_LOADS; i++) {
-      let v = lane + i * THREADS;
-      xs[(v / EIGHTS) * STRIDE + v % EIGHTS] = x_next[i];
-    }
-    for (var i = 0u; i < W_LOADS; i++) {
-      let v = lane + i * THREADS;
-      ws[(v / EIGHTS) * STRIDE + v % EIGHTS] = half_bits(w_next[i]);
-    }
+    #for i in X_LOADS
+    xs[(x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{i};
+    #end
+    #for i in W_LOADS
+    ws[(w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{i});
+    #end
     workgroupBarrier();
     let k8 = (k + SLICE) / 8u;
-    for (var i = 0u; i < X_LOADS; i++) {
-      x_next[i] = padded_x_bits(x_rows[i], k8 + (lane + i * THREADS) % EIGHTS);
-    }
-    for (var i = 0u; i < W_LOADS; i++) {
-      let v = lane + i * THREADS;
-      w_next[i] = padded_weight_bits(n0 + v / EIGHTS, k8 + v % EIGHTS);
-    }
-    for (var s = 0u; s < SLICE / 16u / K_GROUPS; s++) {
-      let at = (s * K_GROUPS + k_group) * 2u;
-      var right: array<Right, OUT_BLOCKS>;
-      for (var j = 0u; j < OUT_BLOCKS; j++) {
-        right[j] = subgroupMatrixLoad<Right, col_major>(&ws, (out_block + j) * 16u * STRIDE + at, STRIDE);
+    #for i in X_LOADS
+    x_next{i} = padded_x_bits(x_row{i}, k8 + x_at{i} % EIGHTS);
+    #end
+    #for i in W_LOADS
+    w_next{i} = padded_weight_bits(n0 + w_at{i} / EIGHTS, k8 + w_at{i} % EIGHTS);
+    #end
+    #for s in STEPS
+    {
+      let at = ({s}u * K_GROUPS + k_group) * 2u;
+      #for j in OUT_BLOCKS
+      let right{j} = subgroupMatrixLoad<Right, col_major>(&ws, (out_block + {j}u) * 16u * STRIDE + at, STRIDE);
+      #end
+      #for i in ROW_BLOCKS
+      {
+        let left = subgroupMatrixLoad<Left, row_major>(&xs, (row_block + {i}u) * 16u * STRIDE + at, STRIDE);
+        #for j in OUT_BLOCKS
+        sum{i}_{j} = subgroupMatrixMultiplyAccumulate(left, right{j}, sum{i}_{j});
+        #end
       }
-      for (var i = 0u; i < ROW_BLOCKS; i++) {
-        let left = subgroupMatrixLoad<Left, row_major>(&xs, (row_block + i) * 16u * STRIDE + at, STRIDE);
-        for (var j = 0u; j < OUT_BLOCKS; j++) {
-          sums[i][j] = subgroupMatrixMultiplyAccumulate(left, right[j], sums[i][j]);
-        }
-      }
+      #end
     }
+    #end
   }
 
   let inside = r0 + TILE_ROWS <= row_count() && n0 + TILE_OUTS <= OUT;
-  for (var i = 0u; i < ROW_BLOCKS; i++) {
-    for (var j = 0u; j < OUT_BLOCKS; j++) {
-      let r = r0 + (row_block + i) * 16u;
-      let n = n0 + (out_block + j) * 16u;
-      if (K_GROUPS == 1u && inside) {
-        subgroupMatrixStore<row_major>(&y, r * OUT + n, sums[i][j], OUT);
-      } else {
-        // Through workgroup memory: sums of the K_GROUPS sets, and no store outside y.
-        workgroupBarrier();
-        subgroupMatrixStore<row_major>(&blocks, subgroup * 256u, sums[i][j], 16u);
-        workgroupBarrier();
-        for (var e = lane % 32u; e < 256u && k_group == 0u; e += 32u) {
-          var sum = 0.0;
-          for (var g = 0u; g < K_GROUPS; g++) {
-            sum += blocks[(subgroup + g * ROW_GROUPS * OUT_GROUPS) * 256u + e];
-          }
-          if (r + e / 16u < row_count() && n + e % 16u < OUT) { y[(r + e / 16u) * OUT + n + e % 16u] = sum; }
+  #for i in ROW_BLOCKS
+  #for j in OUT_BLOCKS
+  {
+    let r = r0 + (row_block + {i}u) * 16u;
+    let n = n0 + (out_block + {j}u) * 16u;
+    if (K_GROUPS == 1u && inside) {
+      subgroupMatrixStore<row_major>(&y, r * OUT + n, sum{i}_{j}, OUT);
+    } else {
+      // Through workgroup memory: sums of the K_GROUPS sets, and no store outside y.
+      workgroupBarrier();
+      subgroupMatrixStore<row_major>(&blocks, subgroup * 256u, sum{i}_{j}, 16u);
+      workgroupBarrier();
+      for (var e = lane % 32u; e < 256u && k_group == 0u; e += 32u) {
+        var sum = 0.0;
+        for (var g = 0u; g < K_GROUPS; g++) {
+          sum += blocks[(subgroup + g * ROW_GROUPS * OUT_GROUPS) * 256u + e];
         }
+        if (r + e / 16u < row_count() && n + e % 16u < OUT) { y[(r + e / 16u) * OUT + n + e % 16u] = sum; }
       }
     }
   }
+  #end
+  #end
 }

@@ -1,53 +1,79 @@
-// y[r, n] = sum_k x[row(r), k] * W[n, k]   for one row, or up to four or eight at a time (decode).
-// One workgroup: ROWS rows x 512 / LANES outputs; groups of LANES lanes along k, a group 4 outputs. Many lanes
-// along k keep enough loads in flight to fill the memory of a large GPU even where OUT is small.
+// y[r, n] = sum_k x[row(r), k] * W[n, k]   for few rows (decode): each weight is read and widened once for ROWS rows.
+// One workgroup: ROWS rows x GROUPS * OUTS outputs; a group of LANES lanes along k has OUTS outputs. Many lanes along
+// k keep enough loads in flight to fill the memory of a large GPU even where OUT is small; fewer spend less on sums.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
-// ROWS (1, 4 or 8), LANES (32, 64 or 128): header; with ROWS = 1 there must be one row in all.
+// ROWS, OUTS (4 or 8), LANES (32, 64 or 128), GROUPS: header; with ROWS = 1 there must be one row in all.
+const THREADS: u32 = LANES * GROUPS;
 
-fn four_rows(r: u32) -> vec4<u32> {
-  let last = row_count() - 1u;
-  return vec4<u32>(
-    x_row(min(r, last)), x_row(min(r + 1u, last)), x_row(min(r + 2u, last)), x_row(min(r + 3u, last)),
-  );
+// Sums over lanes, at most 16 of every lane at a time: [BATCH][THREADS], padded against bank conflicts, of which
+// eight invocations a sum make [BATCH][GROUPS][8].
+const BATCH_ROWS: u32 = min(ROWS, 16u / OUTS);
+const BATCH: u32 = BATCH_ROWS * OUTS;
+var<workgroup> lane_sums: array<f32, BATCH * (THREADS + 1u)>;
+var<workgroup> parts: array<f32, BATCH * GROUPS * 8u>;
+
+// Reduces what the lanes stored and writes BATCH_ROWS rows from r0 on.
+fn finish(lane: u32, r0: u32, n0: u32) {
+  workgroupBarrier();
+  for (var j = lane; j < BATCH * GROUPS * 8u; j = j + THREADS) {
+    let group = (j / 8u) % GROUPS;
+    let at = (j / (8u * GROUPS)) * (THREADS + 1u) + group * LANES + j % 8u;
+    var sum = lane_sums[at];
+    for (var i = 8u; i < LANES; i = i + 8u) { sum = sum + lane_sums[at + i]; }
+    parts[j] = sum;
+  }
+  workgroupBarrier();
+  for (var j = lane; j < BATCH * GROUPS; j = j + THREADS) {
+    let at = j * 8u;
+    let sum = ((parts[at] + parts[at + 1u]) + (parts[at + 2u] + parts[at + 3u])) +
+      ((parts[at + 4u] + parts[at + 5u]) + (parts[at + 6u] + parts[at + 7u]));
+    let r = r0 + j / GROUPS / OUTS;
+    let n = n0 + (j % GROUPS) * OUTS + (j / GROUPS) % OUTS;
+    if (r < row_count() && n < OUT) { y[r * OUT + n] = sum; }
+  }
 }
 
-// Invocation i of a group stores row i.
-fn store_tile(lane: u32, r: u32, n: u32, acc: Tile) {
-  let sums = reduce_tile(lane, acc);
-  let i = lane % LANES;
-  if (i < min(ROWS, 4u) && r + i < row_count()) { store_y(r + i, n, tile_row(sums, i)); }
-}
-
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let outs = 512u / LANES;
   let row_tiles = (row_count() + ROWS - 1u) / ROWS;
-  let base_work = ((OUT + outs - 1u) / outs) * row_tiles;
+  let base_work = ((OUT + GROUPS * OUTS - 1u) / (GROUPS * OUTS)) * row_tiles;
   let work = wid.y * grid.x + wid.x;
   if (work >= base_work) {
     if (work < base_work + shrink_workgroups()) { lora_shrink(work - base_work, lane); }
     return;
   }
 
-  let r = (work % row_tiles) * ROWS;
-  let n = (work / row_tiles) * outs + (lane / LANES) * 4u;
-  let rows = four_rows(r);
-  let more = four_rows(r + 4u);
-  let zero = Tile(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
-  var acc = zero;
-  var acc_more = zero;
+  let r0 = (work % row_tiles) * ROWS;
+  let n0 = (work / row_tiles) * (GROUPS * OUTS);
+  let n = n0 + (lane / LANES) * OUTS;
+  #for r in ROWS
+  let row{r} = x_row(min(r0 + {r}u, row_count() - 1u));
+  #for o in OUTS
+  var sum{r}_{o} = 0.0;
+  #end
+  #end
   for (var k8 = lane % LANES; k8 < IN / 8u; k8 = k8 + LANES) {
-    let weights = Weights(
-      widen(weight_bits(n, k8)), widen(weight_bits(n + 1u, k8)),
-      widen(weight_bits(n + 2u, k8)), widen(weight_bits(n + 3u, k8)),
-    );
-    acc = dot_tile(acc, weights, rows, k8);
-    if (ROWS > 4u) { acc_more = dot_tile(acc_more, weights, more, k8); }
+    #for o in OUTS
+    let bits{o} = weight_bits(n + {o}u, k8);
+    #end
+    #for o in OUTS
+    let w{o} = widen(bits{o});
+    #end
+    #for r in ROWS
+    let x{r} = x_eight(row{r}, k8);
+    #for o in OUTS
+    sum{r}_{o} = fma8(w{o}, x{r}, sum{r}_{o});
+    #end
+    #end
   }
-  store_tile(lane, r, n, acc);
-  if (ROWS > 4u) { store_tile(lane, r + 4u, n, acc_more); }
+  #for r in ROWS
+  #for o in OUTS
+  lane_sums[({r}u % BATCH_ROWS * OUTS + {o}u) * (THREADS + 1u) + lane] = sum{r}_{o};
+  #end
+  if ({r}u % BATCH_ROWS == BATCH_ROWS - 1u) { finish(lane, r0 + {r}u + 1u - BATCH_ROWS, n0); }
+  #end
 }

@@ -5,6 +5,7 @@
 // The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
 const ROWS: u32 = 128u;
 const LANES: u32 = 32u;
+const THREADS: u32 = 256u;
 const SLICE: u32 = 16u;
 
 // [k][row / 4] and [k][output / 4]; one column of padding spreads the stores over the banks.
@@ -114,7 +115,7 @@ fn store_block(r: u32, n: u32, block: Block) {
   if (r + 3u < rows) { store_y(r + 3u, n, block.r3); }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,

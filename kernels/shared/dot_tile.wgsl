@@ -1,4 +1,4 @@
-// Four weight rows against up to four rows of x, eight columns at a time, and the sum over LANES lanes.
+// Four rows of weights or of A against up to four rows of x, eight columns at a time, and the sum over LANES lanes.
 // Needs: unpack.wgsl, linear.wgsl; ROWS (1: only the first row of x is computed) and LANES (32, 64 or 128).
 
 // One vec4 a row of x; its components are the four weight rows.

@@ -1,10 +1,11 @@
 // u[row, k, m, j] = w * s * (A_m[j, :] . x[row, :])   for the routed tokens of one work item: LoRA's down
 // projection, carried as extra workgroups of the base projection that reads the same x.
-// An item is 16 rank rows for up to 4 tokens (1 where ROWS is 1), shared by LANES / 32 workgroups, of which the
-// first 128 invocations work: groups of LANES lanes along x, a group 4 rank rows.
-// Needs: step, pool, unpack, lora, linear, dot_tile.wgsl.
+// An item is 16 rank rows for up to 4 tokens (1 where ROWS is 1), shared by SHRINK_SPLIT workgroups, of which at most
+// the first 128 invocations work: groups of LANES lanes along x, a group 4 rank rows.
+// Needs: step, pool, unpack, lora, linear, dot_tile.wgsl; THREADS, the invocations of a workgroup (32 or more).
 const MAX_RANK: u32 = 256u;
-const SHRINK_SPLIT: u32 = LANES / 32u;
+const SHRINK_THREADS: u32 = min(THREADS, 128u);
+const SHRINK_SPLIT: u32 = 4u * LANES / SHRINK_THREADS;
 
 fn shrink_workgroups() -> u32 {
   var items = shrink_items();
@@ -23,22 +24,22 @@ fn lora_shrink(work: u32, lane: u32) {
   let image = shrink_field(item, 0u);
   let first = shrink_field(item, 1u);
   let count = shrink_field(item, 2u);
-  let base = shrink_field(item, 3u) * 16u + (work % SHRINK_SPLIT) * (512u / LANES);
+  let base = shrink_field(item, 3u) * 16u + (work % SHRINK_SPLIT) * (16u / SHRINK_SPLIT);
   let part = image_module(image, FIRST_MODULE + m);
   if (base >= part.rank) { return; }
 
-  var entries = vec4<u32>(0u);
-  var rows = vec4<u32>(0u);
-  for (var i = 0u; i < 4u; i = i + 1u) {
-    let at = first + min(i, count - 1u);
-    if (HEAD_POOL) { entries[i] = head_shrink_entry(at); } else { entries[i] = shrink_entry(at); }
-    rows[i] = x_row(entries[i] >> 4u);
-  }
+  #for i in 4
+  let entry{i} = shrink_token(first + min({i}u, count - 1u));
+  #end
+  let entries = vec4<u32>(entry0, entry1, entry2, entry3);
+  let rows = vec4<u32>(
+    x_row(entry0 >> 4u), x_row(entry1 >> 4u), x_row(entry2 >> 4u), x_row(entry3 >> 4u),
+  );
 
   let j0 = base + (lane / LANES) * 4u;
   let last = part.rank - 1u;
   var acc = Tile(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
-  if (lane < 128u) {
+  if (lane < SHRINK_THREADS) {
     for (var k8 = lane % LANES; k8 < IN / 8u; k8 = k8 + LANES) {
       let a = Weights(
         image_eight(image, part.a, min(j0, last) * (IN / 8u) + k8, part.bf16),
@@ -53,15 +54,27 @@ fn lora_shrink(work: u32, lane: u32) {
 
   // Invocation i of a group writes token i.
   let token = lane % LANES;
-  if (lane < 128u && token < min(count, 4u)) {
-    let row = entries[token] >> 4u;
-    let k = entries[token] & 15u;
+  if (lane < SHRINK_THREADS && token < min(count, 4u)) {
+    let entry = pick(entries, token);
+    let row = entry >> 4u;
+    let k = entry & 15u;
     var weight = 0.0;
     if (HEAD_POOL) { weight = head_route_weight(x_row(row), k); } else { weight = route_weight(row, k); }
     let values = weight * part.scale * tile_row(sum, token);
     let at = ((row * step_routes() + k) * MODULES + m) * MAX_RANK + j0;
-    for (var i = 0u; i < 4u; i = i + 1u) {
-      if (j0 + i < part.rank) { u[at + i] = values[i]; }
-    }
+    if (j0 < part.rank) { u[at] = values.x; }
+    if (j0 + 1u < part.rank) { u[at + 1u] = values.y; }
+    if (j0 + 2u < part.rank) { u[at + 2u] = values.z; }
+    if (j0 + 3u < part.rank) { u[at + 3u] = values.w; }
   }
+}
+
+fn shrink_token(entry: u32) -> u32 {
+  if (HEAD_POOL) { return head_shrink_entry(entry); }
+  return shrink_entry(entry);
+}
+
+// A component by a number that is no literal: indexing would put the vector in memory.
+fn pick(v: vec4<u32>, i: u32) -> u32 {
+  return select(select(v.x, v.y, i == 1u), select(v.z, v.w, i == 3u), i >= 2u);
 }

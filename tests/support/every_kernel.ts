@@ -40,6 +40,8 @@ const PLAUSIBLE: Readonly<Record<string, number>> = {
   PAGE_VECS: 512,
   ROW0: 0,
   ROWS: 8,
+  OUTS: 4,
+  GROUPS: 2,
   ROW_GROUPS: 2,
   SLAB_PAGES: 128,
   SLICE: 64,
