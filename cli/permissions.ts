@@ -43,7 +43,8 @@ export function enginePermissions(options: {
     `--allow-net=unix:${socket}`,
     "--allow-env=DENO_WEBGPU_BACKEND,XDG_RUNTIME_DIR",
     "--ignore-env",
-    ...(dawn ? ["--allow-ffi"] : []),
+    // Garbage that Dawn leaves must be collected often (kernels/dawn_pace.ts).
+    ...(dawn ? ["--allow-ffi", "--v8-flags=--expose-gc"] : []),
   ];
 }
 

@@ -1,3 +1,5 @@
+import { type DawnPace, paceDawn } from "./dawn_pace.ts";
+
 /** An open GPU and what the engine may ask of it. */
 export interface Device {
   readonly provider: Provider;
@@ -6,6 +8,8 @@ export interface Device {
   /** A software adapter: correct, but no match for a GPU. */
   readonly software: boolean;
   readonly limits: DeviceLimits;
+  /** How the thread waits for the GPU; null where that is the provider's own affair. */
+  readonly pace: DawnPace | null;
 }
 
 export type Provider = "builtin" | "dawn";
@@ -18,6 +22,7 @@ export interface DeviceLimits {
 
 /** Dawn's objects die with their last reference, even while the GPU uses them: they stay here for ever. */
 const alive: unknown[] = [];
+let pace: DawnPace | null = null;
 
 /**
  * Opens the GPU through Deno's own WebGPU (`builtin`) or through the npm package `webgpu` (`dawn`).
@@ -55,6 +60,7 @@ export async function openDevice(provider: Provider): Promise<Device> {
     gpu: device,
     description,
     software: /llvmpipe|swiftshader|software/i.test(description),
+    pace: provider === "dawn" ? pace : null,
     limits: { maxBinding: limits.maxStorageBufferBindingSize, maxBuffer: limits.maxBufferSize },
   };
 }
@@ -97,6 +103,7 @@ function builtin(): GPU {
 }
 
 async function dawn(): Promise<GPU> {
+  pace ??= paceDawn();
   const { create } = await import("webgpu");
   const backend = { darwin: "metal", windows: "d3d12" }[Deno.build.os as string] ?? "vulkan";
   return create([

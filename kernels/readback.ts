@@ -49,7 +49,9 @@ export class Readback {
         // Not mapped yet after all: the specified way below.
       }
     }
+    this.#device.pace?.begin();
     await mapped;
+    this.#device.pace?.end();
     return this.#take(bytes);
   }
 

@@ -18,10 +18,11 @@ const OUT_BLOCKS: u32 = TILE_OUTS / OUT_GROUPS / 16u;
 const EIGHTS: u32 = SLICE / 8u;       // vectors of 8 columns a row of a slice
 const STRIDE: u32 = EIGHTS + 1u;      // padded, so that rows start on different banks
 
-// [row or output][STRIDE] of 8 halves
-var<workgroup> xs: array<vec4<u32>, TILE_ROWS * STRIDE>;
-var<workgroup> ws: array<vec4<u32>, TILE_OUTS * STRIDE>;
-var<workgroup> blocks: array<f32, SUBGROUPS * 256>;
+// [row, then output][STRIDE] of 8 halves; at the end a block of sums for each subgroup.
+// One array for both: workgroup memory is what limits how many workgroups a processor holds.
+const STAGED: u32 = (TILE_ROWS + TILE_OUTS) * STRIDE;
+const WS: u32 = TILE_ROWS * STRIDE;
+var<workgroup> staged: array<vec4<u32>, max(STAGED, SUBGROUPS * 64u)>;
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
@@ -69,10 +70,10 @@ fn main(
   for (var k = 0u; k < IN; k += SLICE) {
     workgroupBarrier();
     #for i in X_LOADS
-    xs[(x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{i};
+    staged[(x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{i};
     #end
     #for i in W_LOADS
-    ws[(w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{i});
+    staged[WS + (w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{i});
     #end
     workgroupBarrier();
     let k8 = (k + SLICE) / 8u;
@@ -86,11 +87,11 @@ fn main(
     {
       let at = ({s}u * K_GROUPS + k_group) * 2u;
       #for j in OUT_BLOCKS
-      let right{j} = subgroupMatrixLoad<Right, col_major>(&ws, (out_block + {j}u) * 16u * STRIDE + at, STRIDE);
+      let right{j} = subgroupMatrixLoad<Right, col_major>(&staged, WS + (out_block + {j}u) * 16u * STRIDE + at, STRIDE);
       #end
       #for i in ROW_BLOCKS
       {
-        let left = subgroupMatrixLoad<Left, row_major>(&xs, (row_block + {i}u) * 16u * STRIDE + at, STRIDE);
+        let left = subgroupMatrixLoad<Left, row_major>(&staged, (row_block + {i}u) * 16u * STRIDE + at, STRIDE);
         #for j in OUT_BLOCKS
         sum{i}_{j} = subgroupMatrixMultiplyAccumulate(left, right{j}, sum{i}_{j});
         #end
@@ -111,12 +112,12 @@ fn main(
     } else {
       // Through workgroup memory: sums of the K_GROUPS sets, and no store outside y.
       workgroupBarrier();
-      subgroupMatrixStore<row_major>(&blocks, subgroup * 256u, sum{i}_{j}, 16u);
+      subgroupMatrixStore<row_major>(&staged, subgroup * 64u, sum{i}_{j}, 4u);
       workgroupBarrier();
       for (var e = lane % 32u; e < 256u && k_group == 0u; e += 32u) {
         var sum = 0.0;
         for (var g = 0u; g < K_GROUPS; g++) {
-          sum += blocks[(subgroup + g * ROW_GROUPS * OUT_GROUPS) * 256u + e];
+          sum += bitcast<f32>(staged[(subgroup + g * ROW_GROUPS * OUT_GROUPS) * 64u + e / 4u][e % 4u]);
         }
         if (r + e / 16u < row_count() && n + e % 16u < OUT) { y[(r + e / 16u) * OUT + n + e % 16u] = sum; }
       }
