@@ -52,10 +52,11 @@ const matrix = (
 const VECTOR: readonly LinearVariant[] = [
   rows(1, [1, 4], [128, 1]),
   rows(4, [4, 4], [64, 2]),
-  rows(8, [8, 4], [64, 1]),
-  rows(64, [16, 4], [64, 1]),
+  rows(8, [8, 4], [64, 2]),
+  rows(16, [16, 4], [32, 4]),
+  rows(64, [16, 8], [32, 4]),
   { kernel: linearTiles, header: {}, upTo: Infinity, fewest: FULL, work: linearTilesWork },
-  rows(Infinity, [16, 4], [64, 1]),
+  rows(Infinity, [16, 8], [32, 4]),
 ];
 
 const MATRIX: readonly LinearVariant[] = [

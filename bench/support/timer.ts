@@ -16,8 +16,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 }`;
 
 /**
- * Times through wall clock over a batch of dispatches long enough to hide the readback. A card that idled reads
- * five to ten times slow, so every measurement begins with work that raises its clocks.
+ * Times by the GPU's own timestamps where it has them, else by the wall clock. A card that idled reads five to ten
+ * times slow, so every measurement begins with work that raises its clocks.
  */
 export async function createTimer(device: Device): Promise<Timer> {
   const { gpu } = device;
@@ -35,18 +35,27 @@ export async function createTimer(device: Device): Promise<Timer> {
   });
   const readback = await Readback.create(device, 16);
   const warmWorkgroups = device.software ? 1 : 65535;
+  const stamped = gpu.features.has("timestamp-query") && !device.software;
+  const querySet = stamped ? gpu.createQuerySet({ type: "timestamp", count: 2 }) : null;
+  const stamps = gpu.createBuffer({
+    size: 16,
+    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+  });
 
   const run = async (encode: (pass: GPUComputePassEncoder, i: number) => void, count: number) => {
     const encoder = gpu.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    const timestampWrites = querySet &&
+      { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
+    const pass = encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
     for (let i = 0; i < count; i++) encode(pass, i);
     pass.end();
-    readback.copy(encoder, buffer, 16);
+    if (querySet) encoder.resolveQuerySet(querySet, 0, 2, stamps, 0);
+    readback.copy(encoder, querySet ? stamps : buffer, 16);
     const commands = encoder.finish();
     const start = performance.now();
     gpu.queue.submit([commands]);
-    await readback.read(16);
-    return (performance.now() - start) / 1000;
+    const [began = 0n, ended = 0n] = new BigUint64Array(await readback.read(16));
+    return querySet ? Number(ended - began) / 1e9 : (performance.now() - start) / 1000;
   };
   const warm = () =>
     run((pass) => {
