@@ -95,7 +95,7 @@ export class Executor {
 
   /**
    * Everything of a step that can be done while the one before it runs: tables, upload, encoding.
-   * Steps are prepared, submitted and finished in order; at most one is submitted and not finished.
+   * Steps are prepared, submitted and finished in order; one is submitted and not finished, two where they overlap.
    */
   prepare({ step, rows }: Extract<Command, { kind: "step" }>): PreparedStep {
     const { device, buffers, forward } = this.#parts;
@@ -123,6 +123,11 @@ export class Executor {
       throw new Error(`Cannot run step ${step}: the GPU refused work: ${this.#refusal}`);
     }
     this.#parts.device.gpu.queue.submit([commands]);
+  }
+
+  /** A step may be submitted before the one ahead of it is finished. */
+  get overlaps(): boolean {
+    return this.#readback.overlaps;
   }
 
   /** What a submitted step sampled; with the built-in provider this blocks the thread until it is done. */

@@ -7,8 +7,8 @@ const PATIENCE_MS = 2;
 
 /**
  * The executor's loop. Step N + 1 is prepared while N runs and submitted as soon as N is read back, so the
- * GPU waits for a submit, not for the host's planning and encoding. (Reading N back after submitting N + 1
- * would be better still, but the built-in provider waits for all submitted work.)
+ * GPU waits for a submit, not for the host's planning and encoding. Where a read waits for its own step alone
+ * (Dawn; the built-in provider waits for all submitted work), N + 1 is submitted first and the GPU never waits.
  */
 export async function runSteps(
   executor: Executor,
@@ -28,8 +28,9 @@ export async function runSteps(
     try {
       prepared = command && executor.prepare(command);
       const finished = running;
+      if (prepared && executor.overlaps) executor.submit(prepared);
       const rows = finished && await executor.finish(finished);
-      if (prepared) executor.submit(prepared);
+      if (prepared && !executor.overlaps) executor.submit(prepared);
       running = prepared;
       if (finished && rows) await events.send({ kind: "stepped", step: finished.step, rows });
     } catch (error) {

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Readback } from "../../kernels/readback.ts";
 import { testDevice, upload } from "../support/gpu.ts";
 import { randomSource } from "../support/random.ts";
@@ -47,10 +47,32 @@ for (const eager of [true, false]) {
   });
 }
 
+Deno.test("Readback gives what several submits copied in their order, and refuses a third copy before a read", async () => {
+  const device = await testDevice();
+  const readback = await Readback.create(device, 64, false);
+  const words = [randomWords(16), randomWords(16), randomWords(16)];
+  const [first, second, third] = await Promise.all(words.map(upload));
+  const submit = (source: GPUBuffer | undefined) => {
+    assert(source);
+    const encoder = device.gpu.createCommandEncoder();
+    readback.copy(encoder, source, 64);
+    device.gpu.queue.submit([encoder.finish()]);
+  };
+  submit(first);
+  submit(second);
+  assertThrows(() => submit(third), RangeError, "two copies wait to be read");
+  assertEquals(new Uint32Array(await readback.read(64)), words[0]);
+  submit(third);
+  assertEquals(new Uint32Array(await readback.read(64)), words[1]);
+  assertEquals(new Uint32Array(await readback.read(64)), words[2]);
+  await assertRejects(() => readback.read(64), RangeError, "nothing was copied");
+});
+
 Deno.test("Readback rejects more bytes than it was made for, and goes on", async () => {
   const device = await testDevice();
   const readback = await Readback.create(device, 64);
-  await assertRejects(() => readback.read(128));
+  const buffer = await upload(randomWords(16));
+  await assertRejects(() => readback.once(buffer, 128));
   const words = randomWords(16);
   assertEquals(new Uint32Array(await readback.once(await upload(words), 64)), words);
 });
