@@ -85,7 +85,6 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
   };
   fits("hidden_size", c.hidden_size, 8);
   fits("intermediate_size", c.intermediate_size, 8);
-  fits("vocab_size", c.vocab_size, 8);
   fits("head_dim", headDim, 16);
   fits("num_attention_heads", c.num_attention_heads, kvHeads);
   if (c.layer_types && c.layer_types.length !== c.num_hidden_layers) {

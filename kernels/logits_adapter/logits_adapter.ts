@@ -22,4 +22,4 @@ export const logitsAdapter = defineKernel({
 
 /** 64 invocations a workgroup, eight columns of one row of logits each. */
 export const logitsAdapterWork = (rows: number, vocab: number): number =>
-  Math.ceil((rows * vocab) / 8 / 64);
+  Math.ceil((rows * Math.ceil(vocab / 8)) / 64);

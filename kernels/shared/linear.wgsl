@@ -8,7 +8,7 @@
 @group(0) @binding(5) var<storage, read_write> y: array<f32>; // [rows][OUT]
 @group(0) @binding(6) var<storage, read_write> u: array<f32>; // [rows][K][MODULES][256]
 override IN: u32;
-override OUT: u32;          // both multiples of 8
+override OUT: u32;          // IN a multiple of 8
 override BF16: bool;
 override MODULES: u32;      // adapted modules fused in W: 3 for q,k,v, 2 for gate,up, else 1
 override FIRST_MODULE: u32;
@@ -48,12 +48,9 @@ fn widen(bits: vec4<u32>) -> Eight {
   return unpack_f16(bits);
 }
 
-// Four outputs of row r from output n on.
+// Four outputs of row r from output n on, those of them that there are.
 fn store_y(r: u32, n: u32, value: vec4<f32>) {
-  if (n >= OUT) { return; }
-  let at = r * OUT + n;
-  y[at] = value.x;
-  y[at + 1u] = value.y;
-  y[at + 2u] = value.z;
-  y[at + 3u] = value.w;
+  #for i in 4
+  if (n + {i}u < OUT) { y[r * OUT + n + {i}u] = value[{i}]; }
+  #end
 }

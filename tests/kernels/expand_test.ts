@@ -151,7 +151,7 @@ for (const [workload, routing] of plainPairs) {
   });
 
   Deno.test(`logits_adapter completes the rows of lm_head adapters, ${workload}`, async () => {
-    const VOCAB = 104;
+    const VOCAB = 101;
     const random = randomSource(5);
     const adapters = adapterSet(random, 2, new Map([[1, [VOCAB, 40]]]));
     const fixture = placeAdapters(random, adapters);
