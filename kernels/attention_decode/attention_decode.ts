@@ -35,5 +35,5 @@ export function attentionDecodeWorkgroups(
 
 /** 32-bit words of the partial results of `items`. */
 export function partialWords(items: number, heads: number, headDim: number): number {
-  return items * heads * (headDim + 2);
+  return items * heads * (headDim + 4);
 }

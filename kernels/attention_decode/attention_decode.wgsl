@@ -1,4 +1,4 @@
-// partials[i, h] = (o [HEAD_DIM], m, l):  m = max_k s_k,  l = sum_k exp(s_k - m),  o = sum_k exp(s_k - m) V[k],
+// partials[i, h] = (o [HEAD_DIM], m, l, 0, 0):  m = max_k s_k,  l = sum_k exp(s_k - m),  o = sum_k exp(s_k - m) V[k],
 // s_k = q[t, h] . K[k] / sqrt(HEAD_DIM), over the keys of work item i = (t, first, end) that token t sees:
 // [first, end) cut to (p - WINDOW, p], p its position; WINDOW 0: all of them. None left: o = 0, m = -3e38, l = 0.
 // One workgroup: one item, one kv head, all GROUP q heads that share it, 64 keys at a time, heads in chunks of 4
@@ -8,7 +8,7 @@
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;  // [T][HEADS][HEAD_DIM]
 @group(0) @binding(2) var<storage, read> pool0: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> pool1: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> partials: array<f32>; // [items][HEADS][HEAD_DIM + 2]
+@group(0) @binding(4) var<storage, read_write> partials: array<vec4<f32>>; // [items][HEADS][HEAD_DIM / 4 + 1]
 override HEADS: u32;
 override KV_HEADS: u32;
 override HEAD_DIM: u32;
@@ -108,7 +108,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
   }
 
-  let start = (item * HEADS + kv_head * group) * (HEAD_DIM + 2u);
+  let start = (item * HEADS + kv_head * group) * (HEAD_DIM / 4u + 1u);
   if (works) {
     lanes[lane] = l;
     if (lane % 16u == 0u) { tops[lane / 16u] = m; }
@@ -117,8 +117,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   if (lane < group) {
     var sum = 0.0;
     for (var i = 0u; i < 16u; i = i + 1u) { sum = sum + lanes[(lane / 4u) * 16u + i][lane % 4u]; }
-    partials[start + lane * (HEAD_DIM + 2u) + HEAD_DIM] = tops[lane / 4u][lane % 4u];
-    partials[start + lane * (HEAD_DIM + 2u) + HEAD_DIM + 1u] = sum;
+    let m_l = vec4<f32>(tops[lane / 4u][lane % 4u], sum, 0.0, 0.0);
+    partials[start + lane * (HEAD_DIM / 4u + 1u) + HEAD_DIM / 4u] = m_l;
   }
   for (var h = 0u; h < 4u; h = h + 1u) {
     var o = o0;
@@ -137,11 +137,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         lo = lo + parts[i * 2u];
         hi = hi + parts[i * 2u + 1u];
       }
-      let to = start + head * (HEAD_DIM + 2u) + eight * 8u;
-      for (var i = 0u; i < 4u; i = i + 1u) {
-        partials[to + i] = lo[i];
-        partials[to + 4u + i] = hi[i];
-      }
+      let to = start + head * (HEAD_DIM / 4u + 1u) + eight * 2u;
+      partials[to] = lo;
+      partials[to + 1u] = hi;
     }
   }
 }
