@@ -57,7 +57,7 @@ async function decode(test: Case) {
       pool1: await upload(kv.slabs[1]),
       partials,
     },
-    attentionDecodeWorkgroups(items.length, kvHeads),
+    attentionDecodeWorkgroups(items.length, heads, kvHeads),
   );
   await dispatch(
     attentionMerge,
