@@ -24,6 +24,11 @@ export class Compiler {
     return this.#device.features;
   }
 
+  /** Most invocations of a workgroup. */
+  get lanes(): number {
+    return this.#device.limits.maxComputeInvocationsPerWorkgroup;
+  }
+
   /**
    * Pipeline of `kernel` with these `override` constants and `const` header values.
    * @throws {SyntaxError} with the compiler's message where the text or a constant is wrong.

@@ -16,7 +16,7 @@ export interface StepTables {
   /** [T][K][2]: image page and weight as f32 bits. */
   readonly routes: readonly number[];
   readonly headRoutes: readonly number[];
-  /** [items][4] and [rows][4]. */
+  /** [items][4], the last replaced by the token's block table's word offset, and [rows][4]. */
   readonly decodeItems: readonly number[];
   readonly decodeRows: readonly number[];
   /** [tiles][2]. */
@@ -55,7 +55,7 @@ export function writeStep(words: Uint32Array, step: StepTables): number {
   const tokens = words[3] = put(step.tokens);
   words[4] = put(step.routes);
   words[5] = put(step.headRoutes);
-  words[6] = put(step.decodeItems);
+  const items = words[6] = put(step.decodeItems);
   words[7] = put(step.decodeRows);
   words[8] = put(step.prefillTiles);
   words[9] = put(step.logitTokens);
@@ -68,6 +68,9 @@ export function writeStep(words: Uint32Array, step: StepTables): number {
   words[16] = put(step.headShrinkEntries);
   for (let t = 0; t < step.tokenCount; t++) {
     words[tokens + t * 4 + 2] = tables[words[tokens + t * 4 + 2] ?? 0] ?? 0;
+  }
+  for (let i = items; i < items + step.decodeItems.length; i += 4) {
+    words[i + 3] = words[tokens + (words[i] ?? 0) * 4 + 2] ?? 0;
   }
   for (let r = 0; r < step.logitRows; r++) {
     const field = samples + r * SAMPLE_WORDS + 11;

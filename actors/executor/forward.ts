@@ -110,7 +110,7 @@ export class Forward {
       add({
         pipeline: attention.decode,
         group: attention.decode.bind({ step: b.step, q: b.q, ...pool, partials: b.partials }),
-        workgroups: ({ decodeItems }) => attentionDecodeWorkgroups(decodeItems, kvHeads),
+        workgroups: ({ decodeItems }) => attentionDecodeWorkgroups(decodeItems, heads, kvHeads),
       });
       add({
         pipeline: attention.prefill,

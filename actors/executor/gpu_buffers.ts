@@ -1,3 +1,4 @@
+import { partialWords } from "../../kernels/attention_decode/attention_decode.ts";
 import type { Device } from "../../kernels/device.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
 import { RESULT_WORDS } from "../../kernels/sample/results.ts";
@@ -49,7 +50,7 @@ export function bufferBytes(
     gate_up: tokens * 2 * intermediateSize * 4,
     a: tokens * intermediateSize * 2,
     u: Math.max(tokens * 3, rows) * bounds.maxRoutes * U_WORDS * 4,
-    partials: bounds.decodeItems * heads * (headDim + 2) * 4,
+    partials: partialWords(bounds.decodeItems, heads, headDim) * 4,
     logits: rows * vocabSize * 4,
     scores: rows * vocabSize * 4,
     results: rows * RESULT_WORDS * 4,

@@ -29,7 +29,11 @@ export interface PipelineShape {
 
 export type Pipelines = Awaited<ReturnType<typeof compilePipelines>>;
 
-const LANES = 256;
+/** Invocations for a row of `numbers`, `each` at a time: a power of two, as the reductions need. */
+function lanesFor(numbers: number, each: number, most: number): number {
+  const wanted = 2 ** Math.ceil(Math.log2(numbers / each));
+  return Math.min(Math.max(32, wanted), 2 ** Math.floor(Math.log2(most)));
+}
 
 /** Compiles every pipeline of a model; `onCompiled` is called after each. */
 export async function compilePipelines(
@@ -82,7 +86,8 @@ export async function compilePipelines(
       prefill: await done(compiler.compile(attentionPrefill, constants)),
     };
   };
-  const norm = { HIDDEN: hiddenSize, EPS, WORKGROUP: LANES };
+  const norm = { HIDDEN: hiddenSize, EPS, WORKGROUP: lanesFor(hiddenSize, 8, compiler.lanes) };
+  const vocabulary = { VOCAB: vocabSize, WORKGROUP: lanesFor(vocabSize, 16, compiler.lanes) };
   const windows = new Map<number | null, Awaited<ReturnType<typeof attention>>>();
   for (const window of config.slidingWindow) {
     if (!windows.has(window)) windows.set(window, await attention(window));
@@ -121,8 +126,8 @@ export async function compilePipelines(
       compiler.compile(logitsAdapter, { VOCAB: vocabSize, ...shape.headPages }),
     ),
     penalize: await done(compiler.compile(penalize, { VOCAB: vocabSize })),
-    sample: await done(compiler.compile(sample, { VOCAB: vocabSize, WORKGROUP: LANES })),
-    logprobs: await done(compiler.compile(logprobs, { VOCAB: vocabSize, WORKGROUP: LANES })),
+    sample: await done(compiler.compile(sample, vocabulary)),
+    logprobs: await done(compiler.compile(logprobs, vocabulary)),
   };
 }
 

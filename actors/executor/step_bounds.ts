@@ -25,6 +25,8 @@ const DEFAULT_MODEL_LEN = 8192;
 const LEAST_LOGIT_ROWS = 64;
 /** Workgroups along a dimension of a dispatch, which every WebGPU device has. */
 const MAX_WORKGROUPS = 65535;
+/** Sequences of a step, whose pieces for decode attention must not be more than that. */
+const MAX_RUNNING = MAX_WORKGROUPS - DECODE_WORKGROUPS;
 /** A shrink entry has four bits for the route of a token. */
 const MAX_ROUTES = 16;
 const MAX_RANK = 256;
@@ -51,12 +53,12 @@ export function stepBounds(
   const group = `at most ${MAX_GROUP} heads may share a kv head`;
   atMost(maxPositions, "max-model-len", `the model has ${maxPositions} positions`, maxModelLen);
   atMost(MAX_WORKGROUPS, "max-batch-tokens", step, maxBatchTokens);
-  atMost(MAX_WORKGROUPS, "max-running", step, maxRunning);
+  atMost(MAX_RUNNING, "max-running", `a step takes at most ${MAX_RUNNING}`, maxRunning);
   atMost(MAX_ROUTES, "max-routes", routes, maxRoutes);
   atMost(MAX_HEAD_DIM, "this model", head, headDim);
   atMost(MAX_GROUP, "this model", group, heads / kvHeads);
   const maxLogitRows = Math.max(maxRunning, LEAST_LOGIT_ROWS);
-  const decodeItems = Math.max(maxRunning, DECODE_WORKGROUPS);
+  const decodeItems = maxRunning + DECODE_WORKGROUPS;
   const bounds = { maxTokens: maxBatchTokens, maxLogitRows, maxSlots: maxRunning, maxRoutes };
   const tablePages = Math.ceil(maxModelLen / BLOCK_TOKENS) * pagesPerBlock;
   return {

@@ -25,8 +25,8 @@ export interface StepPlan {
 
 const SHRINK_TOKENS = 4;
 export const SHRINK_RANKS = 16;
-/** Decode attention splits sequences until about this many workgroups run. */
-export const DECODE_WORKGROUPS = 512;
+/** Decode attention splits sequences until about this many workgroups run: two on each processor of a large GPU. */
+export const DECODE_WORKGROUPS = 256;
 /** The kernel takes this many keys at a time: pieces are multiples of it. */
 const KEYS_AT_ONCE = 64;
 
@@ -156,21 +156,23 @@ function sampleWords(slot: Slot, position: number, target: number | null, bias: 
   ];
 }
 
-/** Decode attention: each token's keys in as many pieces as fill the GPU. */
+/**
+ * Decode attention: each token's keys in pieces of an even share of all keys, so that one long sequence among short
+ * ones does not keep the others' processors waiting. At most one piece a token more than DECODE_WORKGROUPS.
+ */
 function decodeWork(
   decodes: readonly { token: number; length: number }[],
   shape: PlanShape,
 ): Pick<StepTables, "decodeItems" | "decodeRows"> {
   const decodeItems: number[] = [];
   const decodeRows: number[] = [];
-  const most = Math.max(1, Math.floor(DECODE_WORKGROUPS / (decodes.length * shape.kvHeads)));
+  const oldest = (length: number) => shape.window === null ? 0 : Math.max(0, length - shape.window);
+  const keys = decodes.reduce((sum, { length }) => sum + length - oldest(length), 0);
+  const share = (keys * shape.kvHeads) / DECODE_WORKGROUPS / KEYS_AT_ONCE;
+  const size = Math.max(1, Math.ceil(share)) * KEYS_AT_ONCE;
   for (const { token, length } of decodes) {
-    const oldest = shape.window === null ? 0 : Math.max(0, length - shape.window);
-    const keys = length - oldest;
-    const pieces = Math.min(most, Math.ceil(keys / KEYS_AT_ONCE));
-    const size = Math.ceil(keys / pieces / KEYS_AT_ONCE) * KEYS_AT_ONCE;
     const first = decodeItems.length / 4;
-    for (let key = oldest; key < length; key += size) {
+    for (let key = oldest(length); key < length; key += size) {
       decodeItems.push(token, key, Math.min(length, key + size), 0);
     }
     decodeRows.push(token, first, decodeItems.length / 4 - first, 0);

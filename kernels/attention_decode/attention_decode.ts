@@ -21,19 +21,23 @@ export const attentionDecode = defineKernel({
   ],
 });
 
-/** Most q heads that may share a kv head, and the widest head: both fill the workgroup. */
+/** Most q heads that may share a kv head, and the widest head, which fills the workgroup. */
 export const MAX_GROUP = 16;
 export const MAX_HEAD_DIM = 256;
 
-/** One workgroup for each work item and kv head; `items` is at most 65,535. */
+/**
+ * One workgroup for each work item and up to four q heads of a kv head, those of one kv head side by side, so that
+ * they share its keys and values in the cache; `items` is at most 65,535.
+ */
 export function attentionDecodeWorkgroups(
   items: number,
+  heads: number,
   kvHeads: number,
 ): readonly [number, number] {
-  return [items, kvHeads];
+  return [kvHeads * Math.ceil(heads / kvHeads / 4), items];
 }
 
 /** 32-bit words of the partial results of `items`. */
 export function partialWords(items: number, heads: number, headDim: number): number {
-  return items * heads * (headDim + 2);
+  return items * heads * (headDim + 4);
 }

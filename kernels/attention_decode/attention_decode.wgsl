@@ -1,182 +1,219 @@
-// partials[i, h] = (o [HEAD_DIM], m, l):  m = max_k s_k,  l = sum_k exp(s_k - m),  o = sum_k exp(s_k - m) V[k],
-// s_k = q[t, h] . K[k] / sqrt(HEAD_DIM), over the keys of work item i = (t, first, end) that token t sees:
-// [first, end) cut to (p - WINDOW, p], p its position; WINDOW 0: all of them. None left: o = 0, m = -3e38, l = 0.
-// One workgroup: one item, one kv head, all GROUP q heads that share it, 64 keys at a time, heads in chunks of 4
-// (the components of a vec4). Scores: invocation (key row, lane of 8) sums every 8th group of eight columns for
-// 4 keys x 4 heads. Softmax: 16 invocations a chunk. Values: invocation (slice of keys, chunk, eight columns).
+// partials[i, h] = (o [HEAD_DIM], m, l, 0, 0):  m = max_k s_k,  l = sum_k exp(s_k - m),  o = sum_k exp(s_k - m) V[k],
+// s_k = q[t, h] . K[k] / sqrt(HEAD_DIM), over the keys of work item i = (t, first, end <= p + 1) that token t sees:
+// p its position; if WINDOW > 0 those past p - WINDOW. None left: o = 0, m = -3e38, l = 0.
+// One workgroup: one item, one kv head, up to four q heads that share it, the components of a vec4.
+// Invocation (slot, eight columns) has keys slot, slot + SLOTS, .. of every 4 * SLOTS, both K and V, and loads the
+// next four of each as soon as it has used the last. Scores are summed over a key's invocations in workgroup memory;
+// m, l and o are each slot's own until the end, when the slots are brought together by the same formula.
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;  // [T][HEADS][HEAD_DIM]
 @group(0) @binding(2) var<storage, read> pool0: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> pool1: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> partials: array<f32>; // [items][HEADS][HEAD_DIM + 2]
+@group(0) @binding(4) var<storage, read_write> partials: array<vec4<f32>>; // [items][HEADS][HEAD_DIM / 4 + 1]
 override HEADS: u32;
 override KV_HEADS: u32;
 override HEAD_DIM: u32;
 override WINDOW: u32;
 override PAGES_PER_BLOCK: u32;
 
-const LOWEST: f32 = -3.0e38;
-// [8 lanes][64 keys], a row padded by one against bank conflicts; at the end [128][2] sums of values.
-var<workgroup> parts: array<vec4<f32>, 520>;
-var<workgroup> weights: array<vec4<f32>, 256>; // [4 chunks][64 keys]: scores, then exp(s - m)
-var<workgroup> lanes: array<vec4<f32>, 64>;    // [4 chunks][16]
-var<workgroup> shrinks: array<vec4<f32>, 4>;   // [chunk]: exp(m before - m now)
-var<workgroup> tops: array<vec4<f32>, 4>;      // [chunk]: m
+override EIGHTS: u32 = HEAD_DIM / 8u;
+override SLOTS: u32 = 16u / (1u + (HEAD_DIM - 1u) / 128u); // 8 for heads wider than 128
+override LANES: u32 = EIGHTS * SLOTS;
+override STRIDE: u32 = 4u * SLOTS + 1u; // padded by one against bank conflicts
+override PARTS: u32 = (EIGHTS + 3u) / 4u * 4u * STRIDE;
 
-@compute @workgroup_size(128)
+const LOWEST: f32 = -3.0e38;
+// [eight][key]: parts of scores, zero past EIGHTS, for nobody writes there; at the end [2 heads][slot][HEAD_DIM / 4].
+var<workgroup> parts: array<vec4<f32>, PARTS>;
+var<workgroup> scores: array<vec4<f32>, 64>; // [key]
+var<workgroup> tops: array<vec4<f32>, 16>;   // [slot]: m
+var<workgroup> totals: array<vec4<f32>, 16>; // [slot]: l, shrunk to the largest m
+
+struct Quad { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
+
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let item = wid.x;
-  let kv_head = wid.y;
   let group = HEADS / KV_HEADS;
   let chunks = (group + 3u) / 4u;
-  let eights = HEAD_DIM / 8u;
+  let kv_head = wid.x / chunks;
+  let head = (wid.x % chunks) * 4u; // the first of four
+  let item = wid.y;
+  let slot = lane / EIGHTS;
+  let eight = lane % EIGHTS;
   let t = decode_item_token(item);
-  let table = token_table(t);
-  let seen = token_position(t) + 1u;
-  let end = min(decode_item_end(item), seen);
+  let table = decode_item_table(item);
+  let end = decode_item_end(item);
   var first = decode_item_first(item);
-  if (WINDOW > 0u && seen > WINDOW) { first = max(first, seen - WINDOW); }
+  if (WINDOW > 0u) {
+    let seen = token_position(t) + 1u;
+    if (seen > WINDOW) { first = max(first, seen - WINDOW); }
+  }
+  let record = HEAD_DIM / 4u + 1u;
+  let to = (item * HEADS + kv_head * group + head) * record;
+  let heads = min(group - head, 4u);
+  if (first >= end) {
+    for (var i = lane; i < heads * record; i = i + LANES) {
+      partials[to + i] = select(vec4<f32>(), vec4<f32>(LOWEST, 0.0, 0.0, 0.0), i % record == HEAD_DIM / 4u);
+    }
+    return;
+  }
 
-  let works = lane < chunks * 16u; // of the softmax
+  // Where there are fewer than four heads the last one's work is done again and not written.
+  let rows = vec4<u32>(t * HEADS + kv_head * group) + min(vec4<u32>(head) + STEPS, vec4<u32>(group - 1u));
+  let q_at = rows * (HEAD_DIM / 4u) + eight * 2u;
+  let key_row = kv_head * 16u;
+  let value_row = (KV_HEADS + kv_head) * 16u;
+  var keys = keys_from(first, slot, end);
+  var k = load(pages_of(table, keys, key_row, eight), keys, key_row, eight);
+  var v = load(pages_of(table, keys, value_row, eight), keys, value_row, eight);
+  let scale = inverseSqrt(f32(HEAD_DIM));
+  let q0 = Eight(q[q_at.x] * scale, q[q_at.x + 1u] * scale);
+  let q1 = Eight(q[q_at.y] * scale, q[q_at.y + 1u] * scale);
+  let q2 = Eight(q[q_at.z] * scale, q[q_at.z + 1u] * scale);
+  let q3 = Eight(q[q_at.w] * scale, q[q_at.w + 1u] * scale);
+  keys = keys_from(first + 4u * SLOTS, slot, end);
+  var key_pages = pages_of(table, keys, key_row, eight);
+  var value_pages = pages_of(table, keys, value_row, eight);
+
   var m = vec4<f32>(LOWEST);
   var l = vec4<f32>(0.0);
-  let width = chunks * eights; // invocations a slice of keys, at most 4 * 32
-  let slices = 128u / width;
-  let slice = lane / width;
-  let chunk = (lane % width) / eights;
-  let eight = lane % eights;
   var o0 = Eight(vec4<f32>(), vec4<f32>());
   var o1 = o0;
   var o2 = o0;
   var o3 = o0;
-
-  for (var base = first; base < end; base = base + 64u) {
-    let count = min(64u, end - base);
-    for (var c = 0u; c < chunks; c = c + 1u) {
-      let at = (lane % 8u) * 65u + lane / 8u;
-      let s = scores(t, table, kv_head, c, base + lane / 8u, end - 1u, lane % 8u);
-      parts[at] = s.k0;
-      parts[at + 16u] = s.k1;
-      parts[at + 32u] = s.k2;
-      parts[at + 48u] = s.k3;
-      workgroupBarrier();
-      if (lane < 64u) {
-        var sum = vec4<f32>(0.0);
-        for (var i = 0u; i < 8u; i = i + 1u) { sum = sum + parts[i * 65u + lane]; }
-        weights[c * 64u + lane] = select(vec4<f32>(LOWEST), sum * inverseSqrt(f32(HEAD_DIM)), lane < count);
-      }
-      workgroupBarrier();
-    }
-
-    let mine = (lane / 16u) * 64u + lane % 16u;
-    if (works) {
-      lanes[lane] = max(
-        max(weights[mine], weights[mine + 16u]),
-        max(weights[mine + 32u], weights[mine + 48u]),
-      );
-    }
+  for (var base = first; base < end; base = base + 4u * SLOTS) {
+    let more = base + 4u * SLOTS < end;
+    let at = eight * STRIDE + slot;
+    parts[at] = products(q0, q1, q2, q3, unpack_f16(k.a));
+    parts[at + SLOTS] = products(q0, q1, q2, q3, unpack_f16(k.b));
+    parts[at + 2u * SLOTS] = products(q0, q1, q2, q3, unpack_f16(k.c));
+    parts[at + 3u * SLOTS] = products(q0, q1, q2, q3, unpack_f16(k.d));
+    if (more) { k = load(key_pages, keys, key_row, eight); }
     workgroupBarrier();
-    if (works) {
-      var top = m;
-      for (var i = 0u; i < 16u; i = i + 1u) { top = max(top, lanes[lane - lane % 16u + i]); }
-      let shrink = exp(m - top);
-      m = top;
-      l = l * shrink;
-      for (var i = 0u; i < 64u; i = i + 16u) {
-        let weight = exp(weights[mine + i] - m);
-        weights[mine + i] = weight;
-        l = l + weight;
-      }
-      if (lane % 16u == 0u) { shrinks[lane / 16u] = shrink; }
-    }
+    for (var i = lane; i < 4u * SLOTS; i = i + LANES) { sum_scores(i, base, end); }
     workgroupBarrier();
 
-    if (slice < slices) {
-      let shrink = shrinks[chunk];
-      o0 = scaled(o0, shrink.x);
-      o1 = scaled(o1, shrink.y);
-      o2 = scaled(o2, shrink.z);
-      o3 = scaled(o3, shrink.w);
-      for (var k = slice; k < count; k = k + slices) {
-        let v = unpack_f16(value_vec(table, base + k, kv_head, eight));
-        let weight = weights[chunk * 64u + k];
-        o0 = added(o0, v, weight.x);
-        o1 = added(o1, v, weight.y);
-        o2 = added(o2, v, weight.z);
-        o3 = added(o3, v, weight.w);
-      }
+    let s0 = scores[slot];
+    let s1 = scores[slot + SLOTS];
+    let s2 = scores[slot + 2u * SLOTS];
+    let s3 = scores[slot + 3u * SLOTS];
+    let top = max(max(max(s0, s1), max(s2, s3)), m);
+    // A slot that has no key has weights of 1 here, and m = LOWEST, which makes nothing of it at the end.
+    let shrink = exp(m - top);
+    let w0 = exp(s0 - top);
+    let w1 = exp(s1 - top);
+    let w2 = exp(s2 - top);
+    let w3 = exp(s3 - top);
+    m = top;
+    l = fma(l, shrink, (w0 + w1) + (w2 + w3));
+    let v0 = unpack_f16(v.a);
+    let v1 = unpack_f16(v.b);
+    let v2 = unpack_f16(v.c);
+    let v3 = unpack_f16(v.d);
+    o0 = weighted(o0, shrink.x, vec4<f32>(w0.x, w1.x, w2.x, w3.x), v0, v1, v2, v3);
+    o1 = weighted(o1, shrink.y, vec4<f32>(w0.y, w1.y, w2.y, w3.y), v0, v1, v2, v3);
+    o2 = weighted(o2, shrink.z, vec4<f32>(w0.z, w1.z, w2.z, w3.z), v0, v1, v2, v3);
+    o3 = weighted(o3, shrink.w, vec4<f32>(w0.w, w1.w, w2.w, w3.w), v0, v1, v2, v3);
+    if (more) {
+      v = load(value_pages, keys, value_row, eight);
+      keys = keys_from(base + 8u * SLOTS, slot, end);
+      key_pages = pages_of(table, keys, key_row, eight);
+      value_pages = pages_of(table, keys, value_row, eight);
     }
   }
 
-  let start = (item * HEADS + kv_head * group) * (HEAD_DIM + 2u);
-  if (works) {
-    lanes[lane] = l;
-    if (lane % 16u == 0u) { tops[lane / 16u] = m; }
-  }
+  if (eight == 0u) { tops[slot] = m; }
   workgroupBarrier();
-  if (lane < group) {
-    var sum = 0.0;
-    for (var i = 0u; i < 16u; i = i + 1u) { sum = sum + lanes[(lane / 4u) * 16u + i][lane % 4u]; }
-    partials[start + lane * (HEAD_DIM + 2u) + HEAD_DIM] = tops[lane / 4u][lane % 4u];
-    partials[start + lane * (HEAD_DIM + 2u) + HEAD_DIM + 1u] = sum;
+  var top = tops[0];
+  for (var i = 0u; i < SLOTS; i = i + 4u) {
+    top = max(top, max(max(tops[i], tops[i + 1u]), max(tops[i + 2u], tops[i + 3u])));
   }
-  for (var h = 0u; h < 4u; h = h + 1u) {
-    var o = o0;
-    if (h == 1u) { o = o1; }
-    if (h == 2u) { o = o2; }
-    if (h == 3u) { o = o3; }
-    workgroupBarrier();
-    parts[lane * 2u] = o.lo;
-    parts[lane * 2u + 1u] = o.hi;
-    workgroupBarrier();
-    let head = chunk * 4u + h;
-    if (slice == 0u && head < group) {
-      var lo = vec4<f32>(0.0);
-      var hi = vec4<f32>(0.0);
-      for (var i = lane; i < slices * width; i = i + width) {
-        lo = lo + parts[i * 2u];
-        hi = hi + parts[i * 2u + 1u];
-      }
-      let to = start + head * (HEAD_DIM + 2u) + eight * 8u;
-      for (var i = 0u; i < 4u; i = i + 1u) {
-        partials[to + i] = lo[i];
-        partials[to + 4u + i] = hi[i];
-      }
+  let shrink = exp(m - top);
+  if (eight == 0u) { totals[slot] = l * shrink; }
+  put(lane, 0u, o0, shrink.x);
+  put(lane, 1u, o1, shrink.y);
+  workgroupBarrier();
+  for (var i = lane; i < EIGHTS * 4u; i = i + LANES) {
+    let h = i / (EIGHTS * 2u);
+    if (h < heads) { partials[to + h * record + i % (EIGHTS * 2u)] = taken(i); }
+  }
+  if (lane < heads) {
+    var sum = vec4<f32>(0.0);
+    for (var i = 0u; i < SLOTS; i = i + 4u) {
+      sum = sum + (totals[i] + totals[i + 1u]) + (totals[i + 2u] + totals[i + 3u]);
     }
+    partials[to + lane * record + HEAD_DIM / 4u] = vec4<f32>(top[lane], sum[lane], 0.0, 0.0);
+  }
+  if (heads <= 2u) { return; }
+  workgroupBarrier();
+  put(lane, 0u, o2, shrink.z);
+  put(lane, 1u, o3, shrink.w);
+  workgroupBarrier();
+  for (var i = lane; i < EIGHTS * 4u; i = i + LANES) {
+    let h = 2u + i / (EIGHTS * 2u);
+    if (h < heads) { partials[to + h * record + i % (EIGHTS * 2u)] = taken(i); }
   }
 }
 
-// Partial q . K of four keys, a component a head of the chunk.
-struct Scores { k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32> }
+const STEPS: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
-// Keys `key`, + 16, + 32, + 48 (those past `last` read `last` again), columns of every 8th eight from `j` on.
-fn scores(t: u32, table: u32, kv_head: u32, chunk: u32, key: u32, last: u32, j: u32) -> Scores {
-  let group = HEADS / KV_HEADS;
-  let heads = min(vec4<u32>(chunk * 4u) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(group - 1u));
-  let rows = (vec4<u32>(t * HEADS + kv_head * group) + heads) * (HEAD_DIM / 4u);
-  let keys = min(vec4<u32>(key) + vec4<u32>(0u, 16u, 32u, 48u), vec4<u32>(last));
-  var s = Scores(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
-  for (var e = j; e < HEAD_DIM / 8u; e = e + 8u) {
-    let at = rows + vec4<u32>(e * 2u);
-    let q0 = Eight(q[at.x], q[at.x + 1u]);
-    let q1 = Eight(q[at.y], q[at.y + 1u]);
-    let q2 = Eight(q[at.z], q[at.z + 1u]);
-    let q3 = Eight(q[at.w], q[at.w + 1u]);
-    let k0 = unpack_f16(key_vec(table, keys.x, kv_head, e));
-    let k1 = unpack_f16(key_vec(table, keys.y, kv_head, e));
-    let k2 = unpack_f16(key_vec(table, keys.z, kv_head, e));
-    let k3 = unpack_f16(key_vec(table, keys.w, kv_head, e));
-    s = Scores(
-      s.k0 + vec4<f32>(dot8(q0, k0), dot8(q1, k0), dot8(q2, k0), dot8(q3, k0)),
-      s.k1 + vec4<f32>(dot8(q0, k1), dot8(q1, k1), dot8(q2, k1), dot8(q3, k1)),
-      s.k2 + vec4<f32>(dot8(q0, k2), dot8(q1, k2), dot8(q2, k2), dot8(q3, k2)),
-      s.k3 + vec4<f32>(dot8(q0, k3), dot8(q1, k3), dot8(q2, k3), dot8(q3, k3)),
-    );
-  }
-  return s;
+// A slot's keys of the next 4 * SLOTS; those past the end read the last one again.
+fn keys_from(base: u32, slot: u32, end: u32) -> vec4<u32> {
+  return min(vec4<u32>(base + slot) + STEPS * SLOTS, vec4<u32>(end - 1u));
+}
+fn pages_of(table: u32, keys: vec4<u32>, row: u32, eight: u32) -> vec4<u32> {
+  let vecs = vecs_of(keys, row, eight);
+  return vec4<u32>(
+    block_page(table, keys.x, vecs.x), block_page(table, keys.y, vecs.y),
+    block_page(table, keys.z, vecs.z), block_page(table, keys.w, vecs.w),
+  );
+}
+fn vecs_of(keys: vec4<u32>, row: u32, eight: u32) -> vec4<u32> {
+  return (vec4<u32>(row) + keys % 16u) * EIGHTS + eight;
+}
+fn load(pages: vec4<u32>, keys: vec4<u32>, row: u32, eight: u32) -> Quad {
+  let vecs = vecs_of(keys, row, eight);
+  return Quad(
+    page_load(pages.x, vecs.x), page_load(pages.y, vecs.y),
+    page_load(pages.z, vecs.z), page_load(pages.w, vecs.w),
+  );
 }
 
-fn scaled(o: Eight, by: f32) -> Eight { return Eight(o.lo * by, o.hi * by); }
-fn added(o: Eight, v: Eight, weight: f32) -> Eight {
-  return Eight(fma(vec4<f32>(weight), v.lo, o.lo), fma(vec4<f32>(weight), v.hi, o.hi));
+fn products(q0: Eight, q1: Eight, q2: Eight, q3: Eight, k: Eight) -> vec4<f32> {
+  return vec4<f32>(dot8(q0, k), dot8(q1, k), dot8(q2, k), dot8(q3, k));
+}
+
+fn sum_scores(key: u32, base: u32, end: u32) {
+  var sum = vec4<f32>(0.0);
+  for (var e = 0u; e < EIGHTS; e = e + 4u) {
+    let at = e * STRIDE + key;
+    sum = sum + (parts[at] + parts[at + STRIDE]) + (parts[at + 2u * STRIDE] + parts[at + 3u * STRIDE]);
+  }
+  scores[key] = select(vec4<f32>(LOWEST), sum, base + key < end);
+}
+
+fn weighted(o: Eight, shrink: f32, w: vec4<f32>, v0: Eight, v1: Eight, v2: Eight, v3: Eight) -> Eight {
+  let lo = fma(vec4<f32>(w.y), v1.lo, fma(vec4<f32>(w.x), v0.lo, o.lo * shrink));
+  let hi = fma(vec4<f32>(w.y), v1.hi, fma(vec4<f32>(w.x), v0.hi, o.hi * shrink));
+  return Eight(
+    fma(vec4<f32>(w.w), v3.lo, fma(vec4<f32>(w.z), v2.lo, lo)),
+    fma(vec4<f32>(w.w), v3.hi, fma(vec4<f32>(w.z), v2.hi, hi)),
+  );
+}
+
+// Two heads' columns of all slots into workgroup memory, and four columns of one of them, summed over the slots.
+fn put(lane: u32, h: u32, o: Eight, shrink: f32) {
+  let at = (h * LANES + lane) * 2u;
+  parts[at] = o.lo * shrink;
+  parts[at + 1u] = o.hi * shrink;
+}
+fn taken(i: u32) -> vec4<f32> {
+  let four = EIGHTS * 2u;
+  var at = (i / four) * LANES * 2u + i % four;
+  var sum = vec4<f32>(0.0);
+  for (var s = 0u; s < SLOTS; s = s + 4u) {
+    sum = sum + (parts[at] + parts[at + four]) + (parts[at + 2u * four] + parts[at + 3u * four]);
+    at = at + 4u * four;
+  }
+  return sum;
 }

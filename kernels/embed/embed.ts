@@ -1,5 +1,6 @@
 import { defineKernel } from "../kernel.ts";
 import lora from "../shared/lora.wgsl" with { type: "text" };
+import norm from "../shared/norm.wgsl" with { type: "text" };
 import pool from "../shared/pool.wgsl" with { type: "text" };
 import reduce from "../shared/reduce.wgsl" with { type: "text" };
 import step from "../shared/step.wgsl" with { type: "text" };
@@ -9,7 +10,7 @@ import source from "./embed.wgsl" with { type: "text" };
 export const embed = defineKernel({
   name: "embed",
   source,
-  includes: [step, unpack, pool, lora, reduce],
+  includes: [step, unpack, pool, lora, reduce, norm],
   bindings: {
     step: "read",
     table: "read",

@@ -1,4 +1,4 @@
-// h[t] = E[id(t)] + sum_k w_k s_k B_k A_k[id(t)],   xn[t] = h[t] / sqrt(mean(h[t]^2) + EPS) * gamma
+// h[t] = E[id(t)] + sum_k w_k s_k B_k A_k[id(t)],   xn[t] = h[t] / sqrt(mean(h[t]^2) + EPS) * gamma   (shared/norm.wgsl)
 // id(t): the token given by the host, or the one sampled last in a slot, which never left the GPU.
 // Adapters on embed_tokens live in the head pool, A stored [vocab][rank]. One workgroup a token.
 @group(0) @binding(0) var<storage, read> step: array<u32>;
@@ -18,23 +18,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let t = wid.x;
   var id = token_source(t);
   if ((id & FROM_SLOT) != 0u) { id = last_token[id & 0x7fffffffu]; }
-  let to = t * (HIDDEN / 4u);
-  var squares = 0.0;
-  for (var e = lane; e < HIDDEN / 8u; e = e + WORKGROUP) {
-    let v = table[id * (HIDDEN / 8u) + e];
-    var row = unpack_f16(v);
-    if (BF16) { row = unpack_bf16(v); }
-    row = adapted(row, t, id, e);
-    h[to + e * 2u] = row.lo;
-    h[to + e * 2u + 1u] = row.hi;
-    squares = squares + dot8(row, row);
-  }
-  let scale = inverseSqrt(reduce_sum(lane, squares) / f32(HIDDEN) + EPS);
-  for (var e = lane; e < HIDDEN / 8u; e = e + WORKGROUP) {
-    let at = to + e * 2u;
-    let normed = Eight(h[at] * scale * gamma[e * 2u], h[at + 1u] * scale * gamma[e * 2u + 1u]);
-    xn[at / 2u] = pack_activation(normed);
-  }
+  norm_row(t, id, lane);
+}
+
+fn next_hidden(t: u32, id: u32, e: u32) -> Eight {
+  let v = table[id * (HIDDEN / 8u) + e];
+  if (BF16) { return adapted(unpack_bf16(v), t, id, e); }
+  return adapted(unpack_f16(v), t, id, e);
 }
 
 fn adapted(base: Eight, t: u32, id: u32, e: u32) -> Eight {

@@ -16,10 +16,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var last = next_best(lane, row, Best(NONE, 0u));
   let top = number_of(last.key);
   var mine = 0.0;
-  for (var v = lane; v < VOCAB; v = v + 4u * WORKGROUP) {
-    let keys = row_keys(row, v);
-    let weights = exp(max(numbers_of(keys) - vec4<f32>(top), vec4<f32>(-200.0)));
-    mine = mine + dot(select(vec4<f32>(), weights, keys >= vec4<u32>(KEY_LEAST)), vec4<f32>(1.0));
+  for (var v = lane; v < VOCAB; v = v + 16u * WORKGROUP) {
+    let keys = row_keys(row, v, VOCAB);
+    mine = mine + weight_of(keys.a, top) + weight_of(keys.b, top) + weight_of(keys.c, top) + weight_of(keys.d, top);
   }
   let log_sum = log(reduce_sum(lane, mine));
   let to = r * 48u;
@@ -44,17 +43,27 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 // The best that comes after `last`.
 fn next_best(lane: u32, row: u32, last: Best) -> Best {
   var best = Best(0u, VOCAB - 1u);
-  for (var v = lane; v < VOCAB; v = v + 4u * WORKGROUP) {
-    let keys = row_keys(row, v);
-    let ids = four(v);
-    let equal = (keys == vec4<u32>(last.key)) & (ids > vec4<u32>(last.id));
-    let after = (keys < vec4<u32>(last.key)) | equal;
-    best = better4(best, select(vec4<u32>(), keys, after), select(vec4<u32>(VOCAB - 1u), ids, after));
+  for (var v = lane; v < VOCAB; v = v + 16u * WORKGROUP) {
+    let keys = row_keys(row, v, VOCAB);
+    let at = vec4<u32>(v) + SIXTEEN * WORKGROUP;
+    best = better_after(best, keys.a, four(at.x), last);
+    best = better_after(best, keys.b, four(at.y), last);
+    best = better_after(best, keys.c, four(at.z), last);
+    best = better_after(best, keys.d, four(at.w), last);
   }
   return reduce_best(lane, best);
 }
 
-fn row_keys(row: u32, v: u32) -> vec4<u32> {
-  let at = vec4<u32>(row) + four_within(v, VOCAB);
-  return row_keys_of(vec4<f32>(logits[at.x], logits[at.y], logits[at.z], logits[at.w]), v, VOCAB);
+fn better_after(best: Best, keys: vec4<u32>, ids: vec4<u32>, last: Best) -> Best {
+  let equal = (keys == vec4<u32>(last.key)) & (ids > vec4<u32>(last.id));
+  let after = (keys < vec4<u32>(last.key)) | equal;
+  return better4(best, select(vec4<u32>(), keys, after), select(vec4<u32>(VOCAB - 1u), ids, after));
 }
+
+// Sum of exp(x - top) over four numbers; -inf and NaN weigh nothing.
+fn weight_of(keys: vec4<u32>, top: f32) -> f32 {
+  let weights = exp(max(numbers_of(keys) - vec4<f32>(top), vec4<f32>(-200.0)));
+  return dot(select(vec4<f32>(), weights, keys >= vec4<u32>(KEY_LEAST)), vec4<f32>(1.0));
+}
+
+fn row_number(at: u32) -> f32 { return logits[at]; }

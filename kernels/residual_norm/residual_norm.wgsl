@@ -1,6 +1,5 @@
 // h[t] += g * (y[t] + B u[t]) + ...   (shared/lora_expand.wgsl: o_proj or down_proj completed)
-// xn[t] = h[t] / sqrt(mean(h[t]^2) + EPS) * gamma
-// One workgroup a token; an invocation takes every WORKGROUP-th group of eight columns.
+// xn[t] = h[t] / sqrt(mean(h[t]^2) + EPS) * gamma   (shared/norm.wgsl, one workgroup a token)
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;     // [T][HIDDEN]
 @group(0) @binding(2) var<storage, read> u: array<f32>;           // [T][K][1][256]
@@ -16,21 +15,13 @@ override HEAD_POOL: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let t = wid.x;
-  let start = t * (HIDDEN / 4u);
-  var squares = 0.0;
-  for (var e = lane; e < HIDDEN / 8u; e = e + WORKGROUP) {
-    let at = start + e * 2u;
-    let added = lora_apply(Eight(y[at], y[at + 1u]), t, t, 0u, 1u, MODULE, e, HIDDEN / 8u);
-    let sum = Eight(h[at] + added.lo, h[at + 1u] + added.hi);
-    h[at] = sum.lo;
-    h[at + 1u] = sum.hi;
-    squares = squares + dot8(sum, sum);
-  }
-  let scale = inverseSqrt(reduce_sum(lane, squares) / f32(HIDDEN) + EPS);
-  for (var e = lane; e < HIDDEN / 8u; e = e + WORKGROUP) {
-    let at = start + e * 2u;
-    let normed = Eight(h[at] * scale * gamma[e * 2u], h[at + 1u] * scale * gamma[e * 2u + 1u]);
-    xn[at / 2u] = pack_activation(normed);
-  }
+  norm_row(wid.x, 0u, lane);
+}
+
+fn next_hidden(t: u32, source: u32, e: u32) -> Eight {
+  let at = t * (HIDDEN / 4u) + e * 2u;
+  let base = Eight(y[at], y[at + 1u]);
+  let before = Eight(h[at], h[at + 1u]);
+  let added = lora_apply(base, t, t, 0u, 1u, MODULE, e, HIDDEN / 8u);
+  return Eight(before.lo + added.lo, before.hi + added.hi);
 }

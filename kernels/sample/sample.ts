@@ -18,7 +18,7 @@ export const sample = defineKernel({
   constants: ["VOCAB", "WORKGROUP"],
 });
 
-/** One workgroup of WORKGROUP invocations (a power of two from 8 to 1024) a row of logits; `rows` is at most 65,535. */
+/** One workgroup of WORKGROUP invocations (a power of two from 16 to 1024) a row of logits; `rows` is at most 65,535. */
 export function sampleWorkgroups(rows: number): readonly [number] {
   return [rows];
 }

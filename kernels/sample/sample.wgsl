@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 fn draw(r: u32, lane: u32) -> u32 {
   let row = r * VOCAB;
   var best = Best(0u, 0u);
-  for (var v = lane; v < VOCAB; v = v + 4u * WORKGROUP) { best = better4(best, row_keys(row, v), four(v)); }
+  for (var v = lane; v < VOCAB; v = v + 16u * WORKGROUP) { best = better16(best, row_keys(row, v, VOCAB), v); }
   best = reduce_best(lane, best);
   let temperature = sample_f32(r, 2u);
   if (temperature < 1.0e-5) { return best.id; }
@@ -66,10 +66,12 @@ fn draw(r: u32, lane: u32) -> u32 {
   let top_p = sample_f32(r, 4u);
   if (top_p < 1.0) {
     var mine = 0.0;
-    for (var v = lane; v < VOCAB; v = v + 4u * WORKGROUP) {
-      let keys = row_keys(row, v);
-      let weights = select(vec4<f32>(), weights_of(keys, top, temperature), keys >= vec4<u32>(floor));
-      mine = mine + dot(weights, vec4<f32>(1.0));
+    let lowest = vec4<u32>(floor);
+    for (var v = lane; v < VOCAB; v = v + 16u * WORKGROUP) {
+      let keys = row_keys(row, v, VOCAB);
+      let low = mass_of(keys.a, lowest, top, temperature) + mass_of(keys.b, lowest, top, temperature);
+      let high = mass_of(keys.c, lowest, top, temperature) + mass_of(keys.d, lowest, top, temperature);
+      mine = mine + dot(low + high, vec4<f32>(1.0));
     }
     let unit = 2147483648.0 / reduce_sum(lane, mine);
     floor = select_floor(lane, row, floor, Goal(0u, top_p, true, top, temperature, unit));
@@ -77,18 +79,20 @@ fn draw(r: u32, lane: u32) -> u32 {
 
   let noise = noise_keys(r);
   best = Best(0u, 0u);
-  for (var v = lane; v < VOCAB; v = v + 4u * WORKGROUP) {
-    let keys = row_keys(row, v);
-    let noisy = keys_of(exponents(keys, top, temperature) + gumbel(noise, four(v)));
-    best = better4(best, select(vec4<u32>(), noisy, keys >= vec4<u32>(floor)), four(v));
+  let draw_from = Draw(noise, floor, top, temperature);
+  for (var v = lane; v < VOCAB; v = v + 16u * WORKGROUP) {
+    let keys = row_keys(row, v, VOCAB);
+    let at = vec4<u32>(v) + SIXTEEN * WORKGROUP;
+    let noisy = Sixteen(
+      noisy_keys(draw_from, keys.a, four(at.x)), noisy_keys(draw_from, keys.b, four(at.y)),
+      noisy_keys(draw_from, keys.c, four(at.z)), noisy_keys(draw_from, keys.d, four(at.w)),
+    );
+    best = better16(best, noisy, v);
   }
   return reduce_best(lane, best).id;
 }
 
-fn row_keys(row: u32, v: u32) -> vec4<u32> {
-  let at = vec4<u32>(row) + four_within(v, VOCAB);
-  return row_keys_of(vec4<f32>(scores[at.x], scores[at.y], scores[at.z], scores[at.w]), v, VOCAB);
-}
+fn row_number(at: u32) -> f32 { return scores[at]; }
 
 // (s - max s) / temperature; below -200 a probability is nothing.
 fn exponents(keys: vec4<u32>, top: f32, temperature: f32) -> vec4<f32> {
@@ -98,6 +102,16 @@ fn exponents(keys: vec4<u32>, top: f32, temperature: f32) -> vec4<f32> {
 fn weights_of(keys: vec4<u32>, top: f32, temperature: f32) -> vec4<f32> {
   return exp(exponents(keys, top, temperature));
 }
+fn mass_of(keys: vec4<u32>, floor: vec4<u32>, top: f32, temperature: f32) -> vec4<f32> {
+  return select(vec4<f32>(), weights_of(keys, top, temperature), keys >= floor);
+}
+
+// What the last pass ranks: exponents with noise added, of the keys that are kept.
+struct Draw { noise: vec2<u32>, floor: u32, top: f32, temperature: f32 }
+fn noisy_keys(draw: Draw, keys: vec4<u32>, ids: vec4<u32>) -> vec4<u32> {
+  let noisy = keys_of(exponents(keys, draw.top, draw.temperature) + gumbel(draw.noise, ids));
+  return select(vec4<u32>(), noisy, keys >= vec4<u32>(draw.floor));
+}
 
 // What select_floor looks for: the count-th largest key, or the key at which the mass of all larger ones
 // reaches `share` of the total; `unit` turns exp(exponent) into integer mass.
@@ -106,6 +120,23 @@ struct Goal { count: u32, share: f32, mass: bool, top: f32, temperature: f32, un
 var<workgroup> bins: array<atomic<u32>, 2048>;
 var<workgroup> above: array<u32, WORKGROUP>;
 var<workgroup> found: vec2<u32>; // digit, and what lies above it
+
+// Bits of the keys that a round tells apart, of keys that are at least `floor` and begin with `prefix`.
+struct Digit { prefix: u32, shift: u32, width: u32, floor: u32 }
+
+fn count_keys(keys: vec4<u32>, digit: Digit, goal: Goal) {
+  var mass = vec4<u32>(1u);
+  if (goal.mass) { mass = vec4<u32>(round(weights_of(keys, goal.top, goal.temperature) * goal.unit)); }
+  // Shifting by 32 is no shift at all, so the first round, which has no prefix, shifts in two steps.
+  let prefixes = (keys >> vec4<u32>(digit.shift)) >> vec4<u32>(digit.width);
+  let counts_here = (keys >= vec4<u32>(digit.floor)) & (prefixes == vec4<u32>(digit.prefix));
+  mass = select(vec4<u32>(), mass, counts_here);
+  let digits = (keys >> vec4<u32>(digit.shift)) & vec4<u32>((1u << digit.width) - 1u);
+  if (mass.x > 0u) { atomicAdd(&bins[digits.x], mass.x); }
+  if (mass.y > 0u) { atomicAdd(&bins[digits.y], mass.y); }
+  if (mass.z > 0u) { atomicAdd(&bins[digits.z], mass.z); }
+  if (mass.w > 0u) { atomicAdd(&bins[digits.w], mass.w); }
+}
 
 // The lowest key kept, at least `floor`: a radix select, 11, 11 and 10 bits at a time.
 fn select_floor(lane: u32, row: u32, floor: u32, goal: Goal) -> u32 {
@@ -118,21 +149,13 @@ fn select_floor(lane: u32, row: u32, floor: u32, goal: Goal) -> u32 {
     for (var i = lane; i < 2048u; i = i + WORKGROUP) { atomicStore(&bins[i], 0u); }
     if (lane == 0u) { found = vec2<u32>(); }
     workgroupBarrier();
-    for (var v = lane; v < VOCAB; v = v + 4u * WORKGROUP) {
-      let keys = row_keys(row, v);
-      var mass = vec4<u32>(1u);
-      if (goal.mass) {
-        mass = vec4<u32>(round(weights_of(keys, goal.top, goal.temperature) * goal.unit));
-      }
-      // Shifting by 32 is no shift at all, so the first pass, which has no prefix, shifts in two steps.
-      let prefixes = (keys >> vec4<u32>(shift)) >> vec4<u32>(width);
-      let counts_here = (keys >= vec4<u32>(floor)) & (prefixes == vec4<u32>(prefix));
-      mass = select(vec4<u32>(), mass, counts_here);
-      let digits = (keys >> vec4<u32>(shift)) & vec4<u32>((1u << width) - 1u);
-      if (mass.x > 0u) { atomicAdd(&bins[digits.x], mass.x); }
-      if (mass.y > 0u) { atomicAdd(&bins[digits.y], mass.y); }
-      if (mass.z > 0u) { atomicAdd(&bins[digits.z], mass.z); }
-      if (mass.w > 0u) { atomicAdd(&bins[digits.w], mass.w); }
+    let digit = Digit(prefix, shift, width, floor);
+    for (var v = lane; v < VOCAB; v = v + 16u * WORKGROUP) {
+      let keys = row_keys(row, v, VOCAB);
+      count_keys(keys.a, digit, goal);
+      count_keys(keys.b, digit, goal);
+      count_keys(keys.c, digit, goal);
+      count_keys(keys.d, digit, goal);
     }
     workgroupBarrier();
     var sum = 0u;

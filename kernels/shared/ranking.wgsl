@@ -21,12 +21,30 @@ fn numbers_of(keys: vec4<u32>) -> vec4<f32> {
 }
 fn number_of(key: u32) -> f32 { return numbers_of(vec4<u32>(key)).x; }
 
-// A row is read four numbers WORKGROUP apart at a time, so that several loads are under way: these indices,
-// those past the end moved to the last number, and the keys of what was read, the lowest past the end.
+// A row of `length` numbers is read sixteen at a time, WORKGROUP apart, all under way before the first is used:
+// keys of the numbers four(v), four(v + 4 WORKGROUP), .., the lowest where they are past the end.
+struct Sixteen { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
+const SIXTEEN: vec4<u32> = vec4<u32>(0u, 4u, 8u, 12u); // fours a to d of an invocation, in units of WORKGROUP
+
 fn four(v: u32) -> vec4<u32> { return vec4<u32>(v) + vec4<u32>(0u, 1u, 2u, 3u) * WORKGROUP; }
-fn four_within(v: u32, length: u32) -> vec4<u32> { return min(four(v), vec4<u32>(length - 1u)); }
+// `row_number` is the kernel's: the number at an index of its binding.
+fn row_four(row: u32, v: u32, length: u32) -> vec4<f32> {
+  let at = vec4<u32>(row) + min(four(v), vec4<u32>(length - 1u));
+  return vec4<f32>(row_number(at.x), row_number(at.y), row_number(at.z), row_number(at.w));
+}
 fn row_keys_of(numbers: vec4<f32>, v: u32, length: u32) -> vec4<u32> {
   return select(vec4<u32>(), keys_of(numbers), four(v) < vec4<u32>(length));
+}
+fn row_keys(row: u32, v: u32, length: u32) -> Sixteen {
+  let at = vec4<u32>(v) + SIXTEEN * WORKGROUP;
+  let a = row_four(row, at.x, length);
+  let b = row_four(row, at.y, length);
+  let c = row_four(row, at.z, length);
+  let d = row_four(row, at.w, length);
+  return Sixteen(
+    row_keys_of(a, at.x, length), row_keys_of(b, at.y, length),
+    row_keys_of(c, at.z, length), row_keys_of(d, at.w, length),
+  );
 }
 
 // The candidate with the larger key, the lower id where keys are equal.
@@ -40,17 +58,38 @@ fn better4(best: Best, keys: vec4<u32>, ids: vec4<u32>) -> Best {
   let high = better(Best(keys.z, ids.z), Best(keys.w, ids.w));
   return better(best, better(low, high));
 }
+// The best of sixteen and `best`; where numbers are equal, the lowest id.
+fn better16(best: Best, keys: Sixteen, v: u32) -> Best {
+  let at = vec4<u32>(v) + SIXTEEN * WORKGROUP;
+  let low = better4(better4(best, keys.a, four(at.x)), keys.b, four(at.y));
+  let high = better4(better4(best, keys.c, four(at.z)), keys.d, four(at.w));
+  return better(low, high);
+}
 
 var<workgroup> best_of: array<Best, WORKGROUP>;
+var<workgroup> best_parts: array<Best, 64>;
 
-// Every invocation must call; all get the workgroup's best.
+// The workgroup's best, in two levels as reduce_sum goes. Every invocation must call; all get it.
 fn reduce_best(lane: u32, mine: Best) -> Best {
-  workgroupBarrier();
   best_of[lane] = mine;
   workgroupBarrier();
-  for (var half = WORKGROUP / 2u; half > 0u; half = half / 2u) {
-    if (lane < half) { best_of[lane] = better(best_of[lane], best_of[lane + half]); }
-    workgroupBarrier();
+  let part = WORKGROUP / 16u;
+  if (lane < part) {
+    let low = better(best_four(lane, part), best_four(lane + 4u * part, part));
+    let high = better(best_four(lane + 8u * part, part), best_four(lane + 12u * part, part));
+    best_parts[lane] = better(low, high);
   }
-  return best_of[0];
+  workgroupBarrier();
+  var best = best_parts[0];
+  for (var i = 0u; i < part; i = i + 4u) {
+    let at = min(vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(part - 1u));
+    let low = better(best_parts[at.x], best_parts[at.y]);
+    best = better(best, better(low, better(best_parts[at.z], best_parts[at.w])));
+  }
+  return best;
+}
+
+fn best_four(at: u32, apart: u32) -> Best {
+  let low = better(best_of[at], best_of[at + apart]);
+  return better(low, better(best_of[at + 2u * apart], best_of[at + 3u * apart]));
 }

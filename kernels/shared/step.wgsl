@@ -25,6 +25,8 @@ fn head_route_weight(t: u32, k: u32) -> f32 { return bitcast<f32>(step[step[5] +
 fn decode_item_token(i: u32) -> u32 { return step[step[6] + i * 4u]; }
 fn decode_item_first(i: u32) -> u32 { return step[step[6] + i * 4u + 1u]; }
 fn decode_item_end(i: u32) -> u32 { return step[step[6] + i * 4u + 2u]; }
+// Its token_table, so that a page is one load away.
+fn decode_item_table(i: u32) -> u32 { return step[step[6] + i * 4u + 3u]; }
 // Decode attention, row i: a token and its items [first, first + count).
 fn decode_row_token(i: u32) -> u32 { return step[step[7] + i * 4u]; }
 fn decode_row_first(i: u32) -> u32 { return step[step[7] + i * 4u + 1u]; }

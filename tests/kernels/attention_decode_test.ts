@@ -57,7 +57,7 @@ async function decode(test: Case) {
       pool1: await upload(kv.slabs[1]),
       partials,
     },
-    attentionDecodeWorkgroups(items.length, kvHeads),
+    attentionDecodeWorkgroups(items.length, heads, kvHeads),
   );
   await dispatch(
     attentionMerge,
@@ -82,6 +82,9 @@ const CASES: readonly Case[] = [
   { heads: 10, kvHeads: 2, headDim: 72, lengths: [99], split: 33 },
   { heads: 7, kvHeads: 1, headDim: 128, lengths: [300], split: 100 },
   { heads: 16, kvHeads: 1, headDim: 256, lengths: [70] },
+  // More items than the merge has slices, of one key each.
+  { heads: 4, kvHeads: 1, headDim: 128, lengths: [90], split: 1 },
+  { heads: 2, kvHeads: 2, headDim: 16, lengths: [200, 6], split: 1 },
   // A block of two pages, with rows that straddle them.
   { heads: 18, kvHeads: 9, headDim: 120, lengths: [40] },
   { heads: 4, kvHeads: 2, headDim: 32, lengths: [150, 40, 33], window: 33, split: 48 },
@@ -118,7 +121,7 @@ Deno.test("attention_decode writes o, m and l of each item, and nothing where th
   assert(sequence);
   items.forEach(([, first = 0, end = 0], i) => {
     for (let head = 0; head < test.heads; head++) {
-      const at = (i * test.heads + head) * (test.headDim + 2);
+      const at = (i * test.heads + head) * (test.headDim + 4);
       const o = partials.subarray(at, at + test.headDim);
       const [m = NaN, l = NaN] = partials.subarray(at + test.headDim, at + test.headDim + 2);
       if (end <= 60) {

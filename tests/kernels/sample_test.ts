@@ -173,8 +173,10 @@ Deno.test("sample draws the same token from the same scores in any row, slot, ba
   const backwards = cases.map((one, r) => ({ ...one, slot: (r * 5) % 12 })).reverse();
   const moved = await runSample(repeated(scores, 12), backwards, { slots: 12 });
   assertEquals([...moved.tokens].reverse(), alone);
-  const narrow = await runSample(repeated(scores, 12), cases, { workgroup: 64 });
-  assertEquals(narrow.tokens, alone);
+  for (const workgroup of [16, 64, 1024]) {
+    const other = await runSample(repeated(scores, 12), cases, { workgroup });
+    assertEquals(other.tokens, alone);
+  }
 });
 
 Deno.test("sample draws afresh at each position and seed", async () => {

@@ -24,7 +24,7 @@ Deno.test("bufferBytes() has room for every token, row of logits, slot and posit
   assertEquals(bytes.gate_up, tokens * 2 * config.intermediateSize * 4);
   // Three modules a token in the layers, one a row of logits in the head; 256 rank rows of K = 2 entries.
   assertEquals(bytes.u, Math.max(tokens * 3, rows) * 2 * 256 * 4);
-  assertEquals(bytes.partials, 512 * config.heads * (config.headDim + 2) * 4);
+  assertEquals(bytes.partials, (4 + 256) * config.heads * (config.headDim + 4) * 4);
   assertEquals([bytes.logits, bytes.scores], [rows * config.vocabSize * 4, bytes.logits]);
   assertEquals([bytes.last_token, bytes.counts], [slots * 4, slots * config.vocabSize * 4]);
   assertEquals(bytes.rope, 128 * config.headDim * 4);

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { Row } from "../../../actors/executor/protocol.ts";
 import { openSlot, type Slot } from "../../../actors/executor/slots.ts";
 import { stepBounds } from "../../../actors/executor/step_bounds.ts";
-import { planStep } from "../../../actors/executor/step_plan.ts";
+import { DECODE_WORKGROUPS, planStep } from "../../../actors/executor/step_plan.ts";
 import { GREEDY, MAX_LOGIT_BIAS } from "../../../actors/sampling.ts";
 import { writeStep } from "../../../kernels/step_words.ts";
 import { adapterId, pageId, requestId, slotId } from "../../../memory/ids.ts";
@@ -108,8 +108,9 @@ Deno.test("stepBounds() leaves no more room than the largest step needs, a few w
   const { rows, slots } = greediest(Array(600).fill(1), bounds, 1);
   const shape = { kvHeads: 2, window: null, maxRoutes: 2, tileTokens: 64 };
   const used = writeStep(new Uint32Array(bounds.stepWords), planStep(rows, slots, shape).tables);
-  // Nothing is left but the prefill tiles that a step of decode rows alone does not have.
-  assertEquals(bounds.stepWords - used, limits.maxBatchTokens);
+  // Nothing is left but the prefill tiles that a step of decode rows alone does not have, and the further pieces of
+  // long sequences, of which these have none.
+  assertEquals(bounds.stepWords - used, limits.maxBatchTokens + 4 * DECODE_WORKGROUPS);
 });
 
 Deno.test("stepBounds() takes the model's length, at most 8,192 tokens, where none is asked for", () => {
@@ -128,7 +129,7 @@ Deno.test("stepBounds() refuses what the model or the kernels cannot do, naming 
     "Cannot use max-model-len: the model has 4096 positions, received 5000",
   );
   refused({ maxBatchTokens: 65536 }, {}, "max-batch-tokens: a step takes at most 65535, received");
-  refused({ maxRunning: 65536 }, {}, "max-running: a step takes at most 65535, received 65536");
+  refused({ maxRunning: 65280 }, {}, "max-running: a step takes at most 65279, received 65280");
   refused({ maxRoutes: 17 }, {}, "a token mixes at most 16 adapters, received 17");
   refused({}, { head_dim: 272 }, "attention takes a head_dim of at most 256, received 272");
   refused(
