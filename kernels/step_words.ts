@@ -2,6 +2,8 @@
 export const STEP_HEADER_WORDS = 17;
 export const NONE = 0xffff_ffff;
 export const FROM_SLOT = 0x8000_0000;
+/** Pages of the first slab where there is no second (shared/pool.wgsl). */
+export const ONE_SLAB = 0xffff_ffff;
 export const SAMPLE_WORDS = 16;
 
 /** The tables of one step, each a flat list of 32-bit words; see shared/step.wgsl for the fields. */

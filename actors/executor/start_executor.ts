@@ -1,5 +1,6 @@
 import { Compiler } from "../../kernels/compiler.ts";
 import { type Device, openDevice } from "../../kernels/device.ts";
+import { ONE_SLAB } from "../../kernels/step_words.ts";
 import { planBudget } from "../../memory/budget.ts";
 import { pageGeometry } from "../../models/adapter_image.ts";
 import { loadModelConfig } from "../../models/parse_config.ts";
@@ -7,7 +8,7 @@ import type { EngineOptions } from "../engine_options.ts";
 import { chooseProvider } from "./choose_provider.ts";
 import { Executor, type ExecutorParts } from "./executor.ts";
 import { Forward } from "./forward.ts";
-import { bufferBytes, createBuffers, createPool } from "./gpu_buffers.ts";
+import { bufferBytes, createBuffers, createPool, type PoolLayout } from "./gpu_buffers.ts";
 import { loadWeights } from "./load_weights.ts";
 import { compilePipelines } from "./pipelines.ts";
 import type { Event } from "./protocol.ts";
@@ -70,9 +71,9 @@ export async function startExecutor(
     pagesPerBlock: geometry.pagesPerBlock,
     layerPages: {
       PAGE_VECS: geometry.pageBytes / 16,
-      SLAB_PAGES: budget.layer.slabPages,
+      SLAB_PAGES: firstSlab(budget.layer),
     },
-    headPages: { PAGE_VECS: geometry.pageBytes / 16, SLAB_PAGES: budget.head.slabPages },
+    headPages: { PAGE_VECS: geometry.pageBytes / 16, SLAB_PAGES: firstSlab(budget.head) },
   };
   let compiled = 0;
   const total = 15 + 2 * new Set(config.slidingWindow).size;
@@ -133,3 +134,7 @@ async function orOutOfMemory<T>(device: Device, what: string, create: () => T): 
   }
   return created;
 }
+
+/** What kernels know of a pool's slabs; where one holds all pages, their compiler drops the choice between two. */
+const firstSlab = ({ pages, slabPages }: PoolLayout): number =>
+  pages <= slabPages ? ONE_SLAB : slabPages;

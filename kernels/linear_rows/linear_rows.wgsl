@@ -41,11 +41,15 @@ fn main(
 ) {
   let row_tiles = (row_count() + ROWS - 1u) / ROWS;
   let base_work = ((OUT + GROUPS * OUTS - 1u) / (GROUPS * OUTS)) * row_tiles;
-  let work = wid.y * grid.x + wid.x;
-  if (work >= base_work) {
-    if (work < base_work + shrink_workgroups()) { lora_shrink(work - base_work, lane); }
+  // The shrink comes first: it is all latency, which the rest then hides.
+  let flat = wid.y * grid.x + wid.x;
+  let shrinks = shrink_workgroups();
+  if (flat < shrinks) {
+    lora_shrink(flat, lane);
     return;
   }
+  let work = flat - shrinks;
+  if (work >= base_work) { return; }
 
   let r0 = (work % row_tiles) * ROWS;
   let n0 = (work / row_tiles) * (GROUPS * OUTS);

@@ -123,11 +123,15 @@ fn main(
 ) {
   let row_tiles = (row_count() + 127u) / 128u;
   let base_work = ((OUT + 127u) / 128u) * row_tiles;
-  let work = wid.y * grid.x + wid.x;
-  if (work >= base_work) {
-    if (work < base_work + shrink_workgroups()) { lora_shrink(work - base_work, lane); }
+  // The shrink comes first: it is all latency, which the rest then hides.
+  let flat = wid.y * grid.x + wid.x;
+  let shrinks = shrink_workgroups();
+  if (flat < shrinks) {
+    lora_shrink(flat, lane);
     return;
   }
+  let work = flat - shrinks;
+  if (work >= base_work) { return; }
   let r0 = (work % row_tiles) * 128u;
   let n0 = (work / row_tiles) * 128u;
   let tx = lane % 16u;

@@ -17,7 +17,7 @@ fn image_module(image: u32, part: u32) -> Module {
   return Module(first.x, first.y == 1u, first.z, first.w, second.x, second.y, bitcast<f32>(second.z));
 }
 
-// Vec (16 bytes) `vec` counted from the from of `chunk`, wherever its page lies.
+// Vec (16 bytes) `vec` counted from the front of `chunk`, wherever its page lies.
 fn image_page(image: u32, page: u32) -> u32 {
   return pool_load(image, 64u + page / 4u)[page % 4u];
 }
@@ -25,10 +25,12 @@ fn image_vec(image: u32, chunk: u32, vec: u32) -> vec4<u32> {
   let at = chunk * 64u + vec;
   return pool_load(image_page(image, at / PAGE_VECS), at % PAGE_VECS);
 }
-fn image_eight(image: u32, chunk: u32, vec: u32, bf16: bool) -> Eight {
-  let v = image_vec(image, chunk, vec);
+fn sixteen_bits(v: vec4<u32>, bf16: bool) -> Eight {
   if (bf16) { return unpack_bf16(v); }
   return unpack_f16(v);
+}
+fn image_eight(image: u32, chunk: u32, vec: u32, bf16: bool) -> Eight {
+  return sixteen_bits(image_vec(image, chunk, vec), bf16);
 }
 // Eight f32 values starting at element 8 * eight of an f32 vector at `chunk`.
 fn image_f32x8(image: u32, chunk: u32, eight: u32) -> Eight {

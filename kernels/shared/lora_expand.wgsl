@@ -20,11 +20,22 @@ fn lora_apply(base: Eight, row: u32, t: u32, um: u32, modules: u32, part: u32, e
     let m = image_module(image, part);
     if (m.rank == 0u) { continue; }
     let start = ((row * routes + k) * modules + um) * U_STRIDE;
-    for (var j = 0u; j < m.rank; j = j + 1u) {
-      let scaled = vec4<f32>(u[start + j]);
-      let b = image_eight(image, m.b, j * eights + eight, m.bf16);
-      y.lo = fma(scaled, b.lo, y.lo);
-      y.hi = fma(scaled, b.hi, y.hi);
+    // Eight rows of B under way at a time: page, row and use follow each other, and each waits for memory.
+    for (var j = 0u; j < m.rank; j = j + 8u) {
+      #for i in 8
+      let j{i} = min(j + {i}u, m.rank - 1u);
+      let at{i} = m.b * 64u + j{i} * eights + eight;
+      let page{i} = image_page(image, at{i} / PAGE_VECS);
+      #end
+      #for i in 8
+      let bits{i} = pool_load(page{i}, at{i} % PAGE_VECS);
+      let u{i} = u[start + j{i}];
+      #end
+      #for i in 8
+      let b{i} = sixteen_bits(bits{i}, m.bf16);
+      let scaled{i} = vec4<f32>(select(0.0, u{i}, j + {i}u < m.rank));
+      y = Eight(fma(scaled{i}, b{i}.lo, y.lo), fma(scaled{i}, b{i}.hi, y.hi));
+      #end
     }
     if (m.gain != NONE) {
       let g = image_f32x8(image, m.gain, eight);

@@ -41,11 +41,16 @@ fn lora_shrink(work: u32, lane: u32) {
   var acc = Tile(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
   if (lane < SHRINK_THREADS) {
     for (var k8 = lane % LANES; k8 < IN / 8u; k8 = k8 + LANES) {
+      #for i in 4
+      let at{i} = part.a * 64u + min(j0 + {i}u, last) * (IN / 8u) + k8;
+      let page{i} = image_page(image, at{i} / PAGE_VECS);
+      #end
+      #for i in 4
+      let bits{i} = pool_load(page{i}, at{i} % PAGE_VECS);
+      #end
       let a = Weights(
-        image_eight(image, part.a, min(j0, last) * (IN / 8u) + k8, part.bf16),
-        image_eight(image, part.a, min(j0 + 1u, last) * (IN / 8u) + k8, part.bf16),
-        image_eight(image, part.a, min(j0 + 2u, last) * (IN / 8u) + k8, part.bf16),
-        image_eight(image, part.a, min(j0 + 3u, last) * (IN / 8u) + k8, part.bf16),
+        sixteen_bits(bits0, part.bf16), sixteen_bits(bits1, part.bf16),
+        sixteen_bits(bits2, part.bf16), sixteen_bits(bits3, part.bf16),
       );
       acc = dot_tile(acc, a, rows, k8);
     }
