@@ -42,7 +42,7 @@ Deno.test("parseConfig() names the option, the value and what was expected", () 
     ["max-batch-tokens", "-5", "expected a whole number"],
     ["pool-bytes", "lots", "expected a number of bytes such as 512MiB or 40GB"],
     ["gpu", "cuda", "expected auto, builtin or dawn"],
-    ["dtype", "int4", "expected auto, f16 or bf16"],
+    ["dtype", "int4", "expected auto, f16, bf16 or int8"],
     ["drain-seconds", "soon", "expected a number of seconds"],
   ];
   for (const [name, value, why] of cases) {
