@@ -18,6 +18,12 @@ Deno.test("parseConfig() takes a flag before its variable, and the variable befo
   assertEquals([config.maxModelLen, config.host, config.port], [200, "::1", 8000]);
 });
 
+Deno.test("parseConfig() takes every element type that weights may have", () => {
+  for (const dtype of ["auto", "f16", "bf16", "int8"] as const) {
+    assertEquals(parse(["--dtype", dtype]).dtype, dtype);
+  }
+});
+
 Deno.test("parseConfig() reads bytes with decimal and binary units", () => {
   const cases = {
     "4096": 4096,
