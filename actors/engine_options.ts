@@ -5,8 +5,8 @@ export interface EngineOptions {
   readonly epoch: number;
   readonly modelDirectory: string;
   readonly gpu: "auto" | "builtin" | "dawn";
-  /** Matrices on the GPU; auto keeps a checkpoint's own 16 bits. */
-  readonly dtype: "auto" | "f16" | "bf16";
+  /** Matrices on the GPU; auto keeps a checkpoint's own 16 bits, int8 rounds all but the table of embeddings. */
+  readonly dtype: "auto" | "f16" | "bf16" | "int8";
   /** null: the model's own length. In tokens. */
   readonly maxModelLen: number | null;
   /** Bytes of the unified pool over all layers; null: as much as the device suggests. */

@@ -60,7 +60,7 @@ for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
       const pipeline = await compiler.compile(kernel, {
         IN,
         OUT,
-        BF16: 0,
+        DTYPE: 0,
         MODULES: 1,
         FIRST_MODULE: 0,
         HEAD_POOL: 0,

@@ -52,9 +52,12 @@ const OPTIONS = {
   },
   dtype: {
     flag: "--dtype <dtype>",
-    about: "f32 checkpoints become f16 (auto too) or bf16; 16-bit ones stay what they are",
+    about: "f32 checkpoints become f16 (auto too) or bf16; 16-bit ones stay what they are; " +
+      "int8 halves the projections of either",
     fallback: "auto",
-    schema: z.enum(["auto", "f16", "bf16"], { message: "expected auto, f16 or bf16" }),
+    schema: z.enum(["auto", "f16", "bf16", "int8"], {
+      message: "expected auto, f16, bf16 or int8",
+    }),
   },
   maxModelLen: {
     flag: "--max-model-len <tokens>",

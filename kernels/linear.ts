@@ -11,13 +11,17 @@ export type LinearBinding = "step" | "x" | "w" | "pool0" | "pool1" | "y" | "u";
 export type LinearConstant =
   | "IN"
   | "OUT"
-  | "BF16"
+  | "DTYPE"
   | "MODULES"
   | "FIRST_MODULE"
   | "HEAD_POOL"
   | "PAGE_VECS"
   | "SLAB_PAGES";
 export type LinearKernel = Kernel<LinearBinding, LinearConstant>;
+
+/** How the kernels number the element types of W. */
+export const WEIGHT_DTYPES = { f16: 0, bf16: 1, int8: 2 } as const;
+export type MatrixDtype = keyof typeof WEIGHT_DTYPES;
 
 /** Workgroups that share one of LoRA's shrink items, for workgroups of `threads` of which `lanes` share an output. */
 export const shrinkSplit = (lanes: number, threads: number): number =>
@@ -42,7 +46,7 @@ export function defineLinear(
     constants: [
       "IN",
       "OUT",
-      "BF16",
+      "DTYPE",
       "MODULES",
       "FIRST_MODULE",
       "HEAD_POOL",

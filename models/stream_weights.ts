@@ -6,27 +6,47 @@ import type { WeightBuffer } from "./weight_plan.ts";
 /** Part of a weight buffer; `bytes` is reused for the next chunk. */
 export interface WeightChunk {
   readonly buffer: string;
+  /** What of the buffer these bytes are, from its first byte on; of an int8 buffer, where its rows go. */
   readonly offset: number;
+  /** What they become there. */
+  readonly length: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Set where the bytes are whole rows of 16 bits that have yet to become int8. */
+  readonly rows: MatrixRows | null;
+}
+
+/** Some rows of a matrix [out][input]. */
+export interface MatrixRows {
+  readonly input: number;
+  readonly out: number;
+  readonly first: number;
+  readonly rows: number;
 }
 
 export type WeightDtype = "f16" | "bf16";
-/** What matrices shall be on the GPU; auto: the checkpoint's own 16 bits, f16 where it has 32. */
-export type WantedDtype = "auto" | WeightDtype;
+/** What matrices shall be on the GPU; auto: the checkpoint's own 16 bits, f16 where it has 32; int8: from those. */
+export type WantedDtype = "auto" | WeightDtype | "int8";
 
 const CHUNK = 16 * 2 ** 20;
+/** Most bytes of a chunk; of widened vectors twice as many. */
+export const CHUNK_BYTES = CHUNK / 2;
 /** Not weights: buffers that old checkpoints carry along. */
 const IGNORED = /\.rotary_emb\.inv_freq$/;
 
-/** Bytes of a weight buffer on the GPU. */
+/** Bytes of a weight buffer on the GPU: int8 matrices have an f32 a row behind them, four at a time. */
 export function bufferBytes({ kind, parts }: WeightBuffer): number {
   const elements = parts.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  return elements * (kind === "matrix" ? 2 : 4);
+  return kind === "int8"
+    ? elements + 16 * Math.ceil(rowsOf(parts) / 4)
+    : elements * (kind === "matrix" ? 2 : 4);
 }
+
+const rowsOf = (parts: WeightBuffer["parts"]) =>
+  parts.reduce((sum, { shape: [rows = 0] }) => sum + rows, 0);
 
 /**
  * Checks the checkpoint against the plan: every tensor there, of the right shape, none left over.
- * @returns the element type of all matrices on the GPU: only those of f32 checkpoints are converted.
+ * @returns the element type of all matrices that stay in 16 bits: only those of f32 checkpoints are converted.
  * @throws {TypeError} naming the tensor, what was expected and what was found.
  */
 export function checkWeights(
@@ -56,6 +76,13 @@ export function checkWeights(
         );
       }
       if (kind === "vector") continue;
+      if (kind === "int8" && (shape[1] ?? 0) % 16 !== 0) {
+        throw new TypeError(
+          `Cannot load model: --dtype int8 takes inputs that are a multiple of 16, received ${
+            shape[1]
+          } for ${name}; use --dtype auto`,
+        );
+      }
       matrices ??= tensor.dtype;
       if (tensor.dtype !== matrices) {
         throw new TypeError(
@@ -78,9 +105,9 @@ export function checkWeights(
         `received ${left}`,
     );
   }
-  if (matrices === "F32") return wanted === "auto" ? "f16" : wanted;
+  if (matrices === "F32") return wanted === "bf16" ? "bf16" : "f16";
   const own = matrices === "BF16" ? "bf16" : "f16";
-  if (wanted !== "auto" && wanted !== own) {
+  if (wanted !== "auto" && wanted !== "int8" && wanted !== own) {
     throw new TypeError(
       `Cannot load model: --dtype ${wanted} converts f32 checkpoints only, received one in ${own}; ` +
         `use --dtype auto`,
@@ -110,22 +137,39 @@ export function* streamWeights(
   const output = new Uint8Array(CHUNK);
   for (const { name: buffer, kind, parts } of plan) {
     let offset = 0;
+    let first = 0;
     for (const part of parts) {
       const tensor = checkpoint.find(part.tensor);
       if (!tensor) {
         throw new TypeError(`Cannot load model: its files have no tensor ${part.tensor}`);
       }
       const convert = converter(kind, tensor, dtype);
-      // Half a chunk at a time, so that widened elements fit a whole one.
-      for (let at = 0; at < tensor.bytes; at += CHUNK / 2) {
-        const read = input.subarray(0, Math.min(CHUNK / 2, tensor.bytes - at));
+      // Half a chunk at a time, so that widened elements fit a whole one; of int8 matrices whole rows.
+      const [height = 1, width = 1] = part.shape;
+      const rowBytes = tensor.bytes / height;
+      const most = kind === "int8" ? wholeRows(part.tensor, rowBytes) : CHUNK_BYTES;
+      for (let at = 0; at < tensor.bytes; at += most) {
+        const read = input.subarray(0, Math.min(most, tensor.bytes - at));
         tensor.read(at, read);
         const bytes = convert(read, output);
-        yield { buffer, offset, bytes };
-        offset += bytes.length;
+        const rows = kind === "int8"
+          ? { input: width, out: rowsOf(parts), first, rows: read.length / rowBytes }
+          : null;
+        const length = rows ? rows.rows * width : bytes.length;
+        yield { buffer, offset, length, bytes, rows };
+        offset += length;
+        first += rows?.rows ?? 0;
       }
     }
   }
+}
+
+function wholeRows(name: string, rowBytes: number): number {
+  const rows = Math.floor(CHUNK_BYTES / rowBytes);
+  if (rows > 0) return rows * rowBytes;
+  throw new RangeError(
+    `Cannot load model: a row of ${name} must fit into ${CHUNK_BYTES} bytes, received ${rowBytes}`,
+  );
 }
 
 type Convert = (
@@ -138,7 +182,7 @@ function converter(
   tensor: Tensor,
   dtype: WeightDtype,
 ): Convert {
-  if (kind === "matrix") return tensor.dtype === "F32" ? narrow(tensor, dtype) : (input) => input;
+  if (kind !== "vector") return tensor.dtype === "F32" ? narrow(tensor, dtype) : (input) => input;
   switch (tensor.dtype) {
     case "F32":
       return (input) => input;

@@ -3,13 +3,19 @@ import { type LayerModule, type ModelConfig, moduleShape } from "./model_config.
 /** One GPU buffer and the checkpoint tensors that fill it, one after another. */
 export interface WeightBuffer {
   readonly name: string;
-  /** Matrices stay in 16 bits; vectors (norms, biases) are widened to f32. */
-  readonly kind: "matrix" | "vector";
+  /** Matrices stay in 16 bits or become int8, a scale a row; vectors (norms, biases) are widened to f32. */
+  readonly kind: "matrix" | "int8" | "vector";
   readonly parts: readonly { readonly tensor: string; readonly shape: readonly number[] }[];
 }
 
-/** Every weight buffer of a model, in the order in which a checkpoint usually stores them. */
-export function weightPlan(config: ModelConfig): WeightBuffer[] {
+/**
+ * Every weight buffer of a model, in the order in which a checkpoint usually stores them. Of its matrices all that
+ * are multiplied with are `projections`; the table of embeddings, which is looked up, stays in 16 bits.
+ */
+export function weightPlan(
+  config: ModelConfig,
+  projections: "matrix" | "int8" = "matrix",
+): WeightBuffer[] {
   const { hiddenSize, vocabSize, headDim } = config;
   const vector = (name: string, tensors: readonly string[], size: number): WeightBuffer => ({
     name,
@@ -18,12 +24,12 @@ export function weightPlan(config: ModelConfig): WeightBuffer[] {
   });
   const matrix = (name: string, parts: WeightBuffer["parts"]): WeightBuffer => ({
     name,
-    kind: "matrix",
+    kind: projections,
     parts,
   });
-  const plan = [
-    matrix("embed", [{ tensor: "model.embed_tokens.weight", shape: [vocabSize, hiddenSize] }]),
-  ];
+  const table = [vocabSize, hiddenSize];
+  const embeddings = [{ tensor: "model.embed_tokens.weight", shape: table }];
+  const plan: WeightBuffer[] = [{ name: "embed", kind: "matrix", parts: embeddings }];
   for (let i = 0; i < config.layers; i++) {
     const tensor = (part: string) => `model.layers.${i}.${part}`;
     const fused = (name: string, block: string, modules: readonly LayerModule[]) =>
@@ -59,7 +65,7 @@ export function weightPlan(config: ModelConfig): WeightBuffer[] {
   }
   plan.push(vector("final_norm", ["model.norm.weight"], hiddenSize));
   if (!config.tiedEmbeddings) {
-    plan.push(matrix("lm_head", [{ tensor: "lm_head.weight", shape: [vocabSize, hiddenSize] }]));
-  }
+    plan.push(matrix("lm_head", [{ tensor: "lm_head.weight", shape: table }]));
+  } else if (projections === "int8") plan.push(matrix("lm_head", embeddings));
   return plan;
 }

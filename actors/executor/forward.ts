@@ -160,7 +160,7 @@ export class Forward {
       residual(pipelines.afterMlp, next);
     }
 
-    const lmHead = weight(config.tiedEmbeddings ? "embed" : "lm_head");
+    const lmHead = weight(weights.has("lm_head") ? "lm_head" : "embed");
     this.#head = linear(pipelines.lmHead, b.xn, lmHead, b.logits, headPool);
     this.#logitsAdapter = {
       pipeline: pipelines.logitsAdapter,

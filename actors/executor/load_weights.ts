@@ -1,3 +1,4 @@
+import type { Compiler } from "../../kernels/compiler.ts";
 import type { Device } from "../../kernels/device.ts";
 import { Readback } from "../../kernels/readback.ts";
 import { Checkpoint } from "../../models/checkpoint.ts";
@@ -9,27 +10,32 @@ import {
   type WantedDtype,
 } from "../../models/stream_weights.ts";
 import { weightPlan } from "../../models/weight_plan.ts";
+import { WeightQuantizer } from "./weight_quantizer.ts";
 
 export interface LoadedWeights {
   readonly weights: ReadonlyMap<string, GPUBuffer>;
   readonly weightBytes: number;
-  /** Matrices are bf16 rather than f16. */
+  /** What is in 16 bits is bf16 rather than f16. */
   readonly bf16: boolean;
+  /** Projections are int8. */
+  readonly int8: boolean;
 }
 
 /** Uploads wait in the driver's staging memory until they are submitted and done: drain it this often. */
 const DRAIN_BYTES = 128 * 2 ** 20;
 
-/** Streams a checkpoint to the GPU, chunk by chunk. */
+/** Streams a checkpoint to the GPU, chunk by chunk; what shall be int8 is rounded there. */
 export async function loadWeights(
   device: Device,
+  compiler: Compiler,
   directory: string,
   config: ModelConfig,
   wanted: WantedDtype,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<LoadedWeights> {
+  const int8 = wanted === "int8";
   using checkpoint = Checkpoint.open(directory);
-  const plan = weightPlan(config);
+  const plan = weightPlan(config, int8 ? "int8" : "matrix");
   const dtype = checkWeights(checkpoint, plan, config.tiedEmbeddings, wanted);
   const weightBytes = plan.reduce((sum, buffer) => sum + bufferBytes(buffer), 0);
   const weights = new Map<string, GPUBuffer>();
@@ -51,20 +57,24 @@ export async function loadWeights(
       `Cannot load model: its weights do not fit into the device's memory, received ${weightBytes} bytes`,
     );
   }
+  const bf16 = dtype === "bf16";
+  const quantizer = int8 ? await WeightQuantizer.create(device.gpu, compiler, bf16) : null;
   const readback = await Readback.create(device, 16);
   let done = 0;
   let drained = 0;
   onProgress(0, weightBytes);
-  for (const { buffer, offset, bytes } of streamWeights(checkpoint, plan, dtype)) {
+  for (const { buffer, offset, length, bytes, rows } of streamWeights(checkpoint, plan, dtype)) {
     const target = weights.get(buffer);
     if (!target) throw new RangeError(`Cannot load model: no buffer ${buffer}`);
-    device.gpu.queue.writeBuffer(target, offset, bytes);
-    done += bytes.length;
+    if (quantizer && rows) quantizer.write(target, bytes, rows);
+    else device.gpu.queue.writeBuffer(target, offset, bytes);
+    done += length + (rows ? 4 * rows.rows : 0);
     if (done - drained >= DRAIN_BYTES || done === weightBytes) {
       await readback.once(target, 16);
       drained = done;
       onProgress(done, weightBytes);
     }
   }
-  return { weights, weightBytes, bf16: dtype === "bf16" };
+  quantizer?.destroy();
+  return { weights, weightBytes, bf16, int8 };
 }

@@ -4,6 +4,7 @@ import { attentionPrefill } from "../../kernels/attention_prefill/attention_pref
 import type { Compiler } from "../../kernels/compiler.ts";
 import { doraGain } from "../../kernels/dora_gain/dora_gain.ts";
 import { embed } from "../../kernels/embed/embed.ts";
+import { WEIGHT_DTYPES } from "../../kernels/linear.ts";
 import { logitsAdapter } from "../../kernels/logits_adapter/logits_adapter.ts";
 import { logprobs } from "../../kernels/logprobs/logprobs.ts";
 import { penalize } from "../../kernels/penalize/penalize.ts";
@@ -21,7 +22,10 @@ import { linearVariants } from "./linear_variants.ts";
 
 /** What compilation must know besides the model. */
 export interface PipelineShape {
+  /** What is in 16 bits is bf16 rather than f16. */
   readonly bf16: boolean;
+  /** Projections are int8. */
+  readonly int8: boolean;
   readonly layerPages: { readonly PAGE_VECS: number; readonly SLAB_PAGES: number };
   readonly headPages: { readonly PAGE_VECS: number; readonly SLAB_PAGES: number };
   readonly pagesPerBlock: number;
@@ -44,6 +48,7 @@ export async function compilePipelines(
 ) {
   const { heads, kvHeads, headDim, hiddenSize, intermediateSize, vocabSize } = config;
   const BF16 = Number(shape.bf16);
+  const DTYPE = projectionDtype(shape);
   const EPS = config.rmsNormEps;
   const done = async <T>(pipeline: Promise<T>): Promise<T> => {
     const compiled = await pipeline;
@@ -59,7 +64,7 @@ export async function compilePipelines(
     const constants = {
       IN,
       OUT,
-      BF16,
+      DTYPE,
       MODULES,
       FIRST_MODULE: module === null ? 1 : LAYER_MODULES.indexOf(module),
       HEAD_POOL: Number(module === null),
@@ -131,6 +136,9 @@ export async function compilePipelines(
   };
 }
 
+const projectionDtype = ({ bf16, int8 }: PipelineShape): number =>
+  WEIGHT_DTYPES[int8 ? "int8" : bf16 ? "bf16" : "f16"];
+
 /** Rows of each module within its fused weight, and that weight's name. */
 const FUSED: Readonly<Record<LayerModule, "qkv" | "o" | "gate_up" | "down">> = {
   q: "qkv",
@@ -149,13 +157,17 @@ export async function compileGains(
   shape: PipelineShape,
 ) {
   const gains = [];
-  const rows = new Map<string, number>();
-  for (const [MODULE, module] of LAYER_MODULES.entries()) {
-    const [OUT, IN] = moduleShape(config, module);
-    const weight = FUSED[module];
-    const ROW0 = rows.get(weight) ?? 0;
-    rows.set(weight, ROW0 + OUT);
-    const constants = { IN, OUT, ROW0, MODULE, BF16: Number(shape.bf16), WORKGROUP: 128 };
+  const DTYPE = projectionDtype(shape);
+  const shapes = LAYER_MODULES.map((module) => ({
+    weight: FUSED[module],
+    shape: moduleShape(config, module),
+  }));
+  for (const [MODULE, { weight, shape: [OUT, IN] }] of shapes.entries()) {
+    const rows = (modules: typeof shapes) =>
+      modules.filter((other) => other.weight === weight)
+        .reduce((sum, { shape: [out] }) => sum + out, 0);
+    const ROW0 = rows(shapes.slice(0, MODULE));
+    const constants = { IN, OUT, ROW0, FUSED: rows(shapes), MODULE, DTYPE, WORKGROUP: 128 };
     const pipeline = await compiler.compile(doraGain, { ...constants, ...shape.layerPages });
     gains.push({ module: MODULE, weight, out: OUT, pipeline });
   }

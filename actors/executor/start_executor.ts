@@ -34,8 +34,10 @@ export async function startExecutor(
   const geometry = pageGeometry(config.kvHeads, config.headDim);
   const bounds = stepBounds(options, config, geometry.pagesPerBlock);
 
-  const { weights, weightBytes, bf16 } = await loadWeights(
+  const compiler = new Compiler(device.gpu);
+  const { weights, weightBytes, bf16, int8 } = await loadWeights(
     device,
+    compiler,
     options.modelDirectory,
     config,
     options.dtype,
@@ -65,9 +67,9 @@ export async function startExecutor(
   );
   device.gpu.queue.writeBuffer(buffers.rope, 0, ropeTable(config, bounds.maxModelLen));
 
-  const compiler = new Compiler(device.gpu);
   const shape = {
     bf16,
+    int8,
     pagesPerBlock: geometry.pagesPerBlock,
     layerPages: {
       PAGE_VECS: geometry.pageBytes / 16,

@@ -16,7 +16,17 @@ export const doraGain = defineKernel({
     pool0: "read_write",
     pool1: "read_write",
   },
-  constants: ["IN", "OUT", "ROW0", "MODULE", "BF16", "WORKGROUP", "PAGE_VECS", "SLAB_PAGES"],
+  constants: [
+    "IN",
+    "OUT",
+    "ROW0",
+    "FUSED",
+    "MODULE",
+    "DTYPE",
+    "WORKGROUP",
+    "PAGE_VECS",
+    "SLAB_PAGES",
+  ],
 });
 
 /** One workgroup four outputs. */

@@ -1,20 +1,28 @@
 // g[o] = m[o] / || W[o, :] + s * sum_j B[j, o] A[j, :] ||   in place of m in an adapter image just uploaded.
-// (DoRA, arXiv 2402.09353 eq. 5; the norm runs over the input dimension of the 16-bit weights.)
+// (DoRA, arXiv 2402.09353 eq. 5; the norm runs over the input dimension of the weights as they are on the GPU.)
 // One workgroup four outputs, so that whole vectors of g are written; invocations along the input.
 @group(0) @binding(0) var<storage, read> job: array<u32>;        // [0]: first page of the image
-@group(0) @binding(1) var<storage, read> w: array<vec4<u32>>;    // fused weight [..][IN] 16 bit
+@group(0) @binding(1) var<storage, read> w: array<vec4<u32>>;    // fused weight [FUSED][IN]
 @group(0) @binding(2) var<storage, read_write> pool0: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> pool1: array<vec4<u32>>;
 override IN: u32;
 override OUT: u32;
 override ROW0: u32;   // the part's first row within the fused weight
 override MODULE: u32;
-override BF16: bool;
+override FUSED: u32;  // rows of the fused weight: in int8 their scales follow it
+override DTYPE: u32;  // 0: f16, 1: bf16, 2: int8
 const NONE: u32 = 0xffffffffu;
 
 fn weight_row(o: u32, k8: u32) -> Eight {
-  let v = w[(ROW0 + o) * (IN / 8u) + k8];
-  if (BF16) { return unpack_bf16(v); }
+  let row = ROW0 + o;
+  let at = row * (IN / 8u) + k8;
+  if (DTYPE == 2u) {
+    let eight = select(w[at / 2u].xy, w[at / 2u].zw, at % 2u == 1u);
+    let scale = bitcast<f32>(w[FUSED * (IN / 16u) + row / 4u][row % 4u]);
+    return Eight(scale * unpack_i8(eight.x), scale * unpack_i8(eight.y));
+  }
+  let v = w[at];
+  if (DTYPE == 1u) { return unpack_bf16(v); }
   return unpack_f16(v);
 }
 

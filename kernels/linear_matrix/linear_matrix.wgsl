@@ -3,8 +3,8 @@ enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 // y[r, n] = sum_k x[row(r), k] * W[n, k]   on matrix units: 16 x 16 x 16 products of f16, summed in f32.
-// One workgroup: TILE_ROWS rows x TILE_OUTS outputs, k in slices of SLICE staged in workgroup memory as f16 (bf16
-// weights are exact down to 2^-14), the next slice loaded while this one is multiplied.
+// One workgroup: TILE_ROWS rows x TILE_OUTS outputs, k in slices of SLICE staged in workgroup memory as f16 (int8 is
+// exact, bf16 down to 2^-14), the next slice loaded while this one is multiplied.
 // ROW_GROUPS x OUT_GROUPS subgroups of 32 share the tile; K_GROUPS such sets share the columns of a slice.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
 // TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS: header; a lane stages X_LOADS and W_LOADS vectors.
@@ -29,8 +29,8 @@ alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sum = subgroup_matrix_result<f32, 16, 16>;
 
 fn half_bits(bits: vec4<u32>) -> vec4<u32> {
-  if (BF16) { return pack_f16(unpack_bf16(bits)); }
-  return bits;
+  if (DTYPE == F16) { return bits; }
+  return pack_f16(widen(bits));
 }
 
 @compute @workgroup_size(THREADS)
@@ -111,10 +111,10 @@ fn main(
   {
     let r = r0 + (row_block + {i}u) * 16u;
     let n = n0 + (out_block + {j}u) * 16u;
-    if (K_GROUPS == 1u && inside) {
+    if (K_GROUPS == 1u && inside && DTYPE != INT8) {
       subgroupMatrixStore<row_major>(&y, r * OUT + n, sum{i}_{j}, OUT);
     } else {
-      // Through workgroup memory: sums of the K_GROUPS sets, and no store outside y.
+      // Through workgroup memory: sums of the K_GROUPS sets, scales, and no store outside y.
       workgroupBarrier();
       subgroupMatrixStore<row_major>(&staged, subgroup * 64u, sum{i}_{j}, 4u);
       workgroupBarrier();
@@ -123,7 +123,7 @@ fn main(
         for (var g = 0u; g < K_GROUPS; g++) {
           sum += bitcast<f32>(staged[(subgroup + g * ROW_GROUPS * OUT_GROUPS) * 64u + e / 4u][e % 4u]);
         }
-        if (r + e / 16u < row_count() && n + e % 16u < OUT) { y[(r + e / 16u) * OUT + n + e % 16u] = sum; }
+        if (r + e / 16u < row_count() && n + e % 16u < OUT) { y[(r + e / 16u) * OUT + n + e % 16u] = scaled(n + e % 16u, sum); }
       }
     }
   }

@@ -29,7 +29,7 @@ fn finish(lane: u32, r0: u32, n0: u32) {
       ((parts[at + 4u] + parts[at + 5u]) + (parts[at + 6u] + parts[at + 7u]));
     let r = r0 + j / GROUPS / OUTS;
     let n = n0 + (j % GROUPS) * OUTS + (j / GROUPS) % OUTS;
-    if (r < row_count() && n < OUT) { y[r * OUT + n] = sum; }
+    if (r < row_count() && n < OUT) { y[r * OUT + n] = scaled(n, sum); }
   }
 }
 
@@ -60,18 +60,22 @@ fn main(
   var sum{r}_{o} = 0.0;
   #end
   #end
-  for (var k8 = lane % LANES; k8 < IN / 8u; k8 = k8 + LANES) {
+  for (var piece = lane % LANES; piece < IN / 8u / piece_eights(); piece = piece + LANES) {
     #for o in OUTS
-    let bits{o} = weight_bits(n + {o}u, k8);
+    let bits{o} = weight_piece(n + {o}u, piece);
     #end
-    #for o in OUTS
-    let w{o} = widen(bits{o});
-    #end
-    #for r in ROWS
-    let x{r} = x_eight(row{r}, k8);
-    #for o in OUTS
-    sum{r}_{o} = fma8(w{o}, x{r}, sum{r}_{o});
-    #end
+    #for i in 2
+    if ({i}u < piece_eights()) {
+      #for o in OUTS
+      let w{o} = widen(piece_eight(bits{o}, {i}u));
+      #end
+      #for r in ROWS
+      let x{r} = x_eight(row{r}, piece * piece_eights() + {i}u);
+      #for o in OUTS
+      sum{r}_{o} = fma8(w{o}, x{r}, sum{r}_{o});
+      #end
+      #end
+    }
     #end
   }
   #for r in ROWS

@@ -17,6 +17,12 @@ fn unpack_bf16(v: vec4<u32>) -> Eight {
   );
 }
 
+// Four signed bytes, the first in the low bits. A byte plus 128 in the mantissa of 2^23 is a float without conversion.
+fn unpack_i8(v: u32) -> vec4<f32> {
+  let biased = (vec4<u32>(v ^ 0x80808080u) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xffu);
+  return bitcast<vec4<f32>>(biased | vec4<u32>(0x4b000000u)) - vec4<f32>(8388736.0);
+}
+
 fn pack_f16(e: Eight) -> vec4<u32> {
   return vec4<u32>(
     pack2x16float(e.lo.xy), pack2x16float(e.lo.zw),

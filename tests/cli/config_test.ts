@@ -18,6 +18,12 @@ Deno.test("parseConfig() takes a flag before its variable, and the variable befo
   assertEquals([config.maxModelLen, config.host, config.port], [200, "::1", 8000]);
 });
 
+Deno.test("parseConfig() takes every element type that weights may have", () => {
+  for (const dtype of ["auto", "f16", "bf16", "int8"] as const) {
+    assertEquals(parse(["--dtype", dtype]).dtype, dtype);
+  }
+});
+
 Deno.test("parseConfig() reads bytes with decimal and binary units", () => {
   const cases = {
     "4096": 4096,
@@ -42,7 +48,7 @@ Deno.test("parseConfig() names the option, the value and what was expected", () 
     ["max-batch-tokens", "-5", "expected a whole number"],
     ["pool-bytes", "lots", "expected a number of bytes such as 512MiB or 40GB"],
     ["gpu", "cuda", "expected auto, builtin or dawn"],
-    ["dtype", "int4", "expected auto, f16 or bf16"],
+    ["dtype", "int4", "expected auto, f16, bf16 or int8"],
     ["drain-seconds", "soon", "expected a number of seconds"],
   ];
   for (const [name, value, why] of cases) {

@@ -1,22 +1,24 @@
 import { doraGain, doraGainWork } from "../../kernels/dora_gain/dora_gain.ts";
+import { WEIGHT_DTYPES } from "../../kernels/linear.ts";
 import { assertClose } from "../support/close.ts";
 import { dispatch, downloadU32, upload } from "../support/gpu.ts";
-import { toHalves } from "../support/half.ts";
 import { randomModule } from "../support/image_fixture.ts";
 import { placeAdapters, TEST_PAGE_BYTES } from "../support/lora_fixture.ts";
 import { randomFloats, randomSource } from "../support/random.ts";
+import { toWeights } from "../support/weights.ts";
 
-const IN = 136;
 const OUT = 24;
 const ROW0 = 8;
+const FUSED = 40;
 
-for (const dtype of ["f16", "bf16"] as const) {
+for (const dtype of ["f16", "bf16", "int8"] as const) {
   for (const rank of [1, 8, 40]) {
     Deno.test(`dora_gain turns magnitudes of rank ${rank} into gains, ${dtype} weights`, async () => {
+      const IN = dtype === "int8" ? 144 : 136;
       const random = randomSource(rank);
       const module = randomModule(random, rank, OUT, IN, { gain: true });
       const fixture = placeAdapters(random, [[null, module]], { pages: 32 });
-      const w = toHalves(randomFloats(random, (ROW0 + OUT) * IN), dtype);
+      const w = toWeights(randomFloats(random, FUSED * IN), FUSED, dtype);
       const pool0 = await upload(fixture.slabs[0]);
       const pool1 = await upload(fixture.slabs[1]);
       await dispatch(
@@ -25,15 +27,16 @@ for (const dtype of ["f16", "bf16"] as const) {
           IN,
           OUT,
           ROW0,
+          FUSED,
           MODULE: 1,
-          BF16: Number(dtype === "bf16"),
+          DTYPE: WEIGHT_DTYPES[dtype],
           WORKGROUP: 64,
           PAGE_VECS: TEST_PAGE_BYTES / 16,
           SLAB_PAGES: fixture.slabPages,
         },
         {
           job: await upload(Uint32Array.of(fixture.images[0]?.[0] ?? 0, 0, 0, 0)),
-          w: await upload(new Uint32Array(w.bits.buffer)),
+          w: await upload(w.words),
           pool0,
           pool1,
         },

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { linearVariants } from "../../actors/executor/linear_variants.ts";
 import { grid } from "../../kernels/grid.ts";
+import { WEIGHT_DTYPES } from "../../kernels/linear.ts";
 import { assertClose } from "../support/close.ts";
 import { dispatch, downloadF32, testDevice, upload } from "../support/gpu.ts";
 import { toHalves } from "../support/half.ts";
@@ -13,9 +14,9 @@ import {
   TEST_PAGE_BYTES,
 } from "../support/lora_fixture.ts";
 import { randomFloats, randomSource } from "../support/random.ts";
+import { toWeights } from "../support/weights.ts";
 import { assignAdapters, WORKLOADS } from "../support/workloads.ts";
 
-const IN = 136;
 const OUTS = [72, 24, 21];
 const OUT = 117;
 const RANKS = [1, 4, 8, 16, 17, 64];
@@ -33,82 +34,91 @@ for (const { kernel, header, work } of linearVariants(gpu.features)) {
   for (const workload of WORKLOADS) {
     // linear_rows with ROWS = 1 serves one row alone.
     for (const tokens of header.ROWS === 1 ? [1] : [1, 7, 17, 35, 131]) {
-      // One dtype a size keeps the suite quick; both dtypes meet every workload.
-      const dtype = tokens === 7 ? "bf16" : "f16";
       if ([17, 131].includes(tokens) && workload !== "zipf") continue;
-      Deno.test(`${variant} computes W x and A x for ${tokens} ${workload} tokens in ${dtype}`, async () => {
-        const random = randomSource(tokens);
-        const adapters = RANKS.map((rank, a) =>
-          OUTS.map((out, m) =>
-            // Some modules are not adapted by some adapters.
-            (a + m) % 4 === 3 ? null : randomModule(random, rank, out, IN, { dtype })
-          )
-        );
-        const fixture = placeAdapters(random, adapters);
-        const routing = routeEach(assignAdapters(workload, tokens, adapters.length));
-        const step = loraStep(fixture, routing, 64);
-        const items = step[12] ?? 0;
-        const xs = toHalves(randomFloats(random, tokens * IN), "f16");
-        const x = Float32Array.from(xs.values);
-        const w = toHalves(randomFloats(random, OUT * IN), dtype);
-        const y = await upload(new Float32Array(tokens * OUT + BEHIND).fill(NaN));
-        const u = await upload(new Float32Array(tokens * 3 * 256).fill(NaN));
-        await dispatch(
-          kernel,
-          {
-            IN,
-            OUT,
-            BF16: Number(dtype === "bf16"),
-            MODULES: 3,
-            FIRST_MODULE: 0,
-            HEAD_POOL: 0,
-            PAGE_VECS: TEST_PAGE_BYTES / 16,
-            SLAB_PAGES: fixture.slabPages,
-          },
-          {
-            step: await upload(step),
-            x: await upload(new Uint32Array(xs.bits.buffer)),
-            w: await upload(new Uint32Array(w.bits.buffer)),
-            pool0: await upload(fixture.slabs[0]),
-            pool1: await upload(fixture.slabs[1]),
-            y,
-            u,
-          },
-          grid(work(tokens, OUT, items * 3)),
-          header,
-        );
+      // Few dtypes a size keep the suite quick; both of 16 bits meet every workload.
+      const dtypes = tokens === 7
+        ? ["bf16"] as const
+        : workload === "zipf"
+        ? ["f16", "int8"] as const
+        : ["f16"] as const;
+      for (const dtype of dtypes) {
+        Deno.test(`${variant} computes W x and A x for ${tokens} ${workload} tokens in ${dtype}`, async () => {
+          const IN = dtype === "int8" ? 144 : 136;
+          const random = randomSource(tokens);
+          const adapters = RANKS.map((rank, a) =>
+            OUTS.map((out, m) =>
+              // Some modules are not adapted by some adapters.
+              (a + m) % 4 === 3
+                ? null
+                : randomModule(random, rank, out, IN, { dtype: dtype === "bf16" ? dtype : "f16" })
+            )
+          );
+          const fixture = placeAdapters(random, adapters);
+          const routing = routeEach(assignAdapters(workload, tokens, adapters.length));
+          const step = loraStep(fixture, routing, 64);
+          const items = step[12] ?? 0;
+          const xs = toHalves(randomFloats(random, tokens * IN), "f16");
+          const x = Float32Array.from(xs.values);
+          const w = toWeights(randomFloats(random, OUT * IN), OUT, dtype);
+          const y = await upload(new Float32Array(tokens * OUT + BEHIND).fill(NaN));
+          const u = await upload(new Float32Array(tokens * 3 * 256).fill(NaN));
+          await dispatch(
+            kernel,
+            {
+              IN,
+              OUT,
+              DTYPE: WEIGHT_DTYPES[dtype],
+              MODULES: 3,
+              FIRST_MODULE: 0,
+              HEAD_POOL: 0,
+              PAGE_VECS: TEST_PAGE_BYTES / 16,
+              SLAB_PAGES: fixture.slabPages,
+            },
+            {
+              step: await upload(step),
+              x: await upload(new Uint32Array(xs.bits.buffer)),
+              w: await upload(w.words),
+              pool0: await upload(fixture.slabs[0]),
+              pool1: await upload(fixture.slabs[1]),
+              y,
+              u,
+            },
+            grid(work(tokens, OUT, items * 3)),
+            header,
+          );
 
-        const expected = new Float64Array(tokens * OUT);
-        for (let t = 0; t < tokens; t++) {
-          for (let n = 0; n < OUT; n++) {
-            let sum = 0;
-            for (let k = 0; k < IN; k++) {
-              sum += (w.values[n * IN + k] ?? 0) * (x[t * IN + k] ?? 0);
+          const expected = new Float64Array(tokens * OUT);
+          for (let t = 0; t < tokens; t++) {
+            for (let n = 0; n < OUT; n++) {
+              let sum = 0;
+              for (let k = 0; k < IN; k++) {
+                sum += (w.values[n * IN + k] ?? 0) * (x[t * IN + k] ?? 0);
+              }
+              expected[t * OUT + n] = sum;
             }
-            expected[t * OUT + n] = sum;
           }
-        }
-        const seenY = await downloadF32(y, tokens * OUT + BEHIND);
-        assertClose(seenY.subarray(0, tokens * OUT), expected, TOLERANCE, "W x");
-        assertEquals(seenY.subarray(tokens * OUT), new Float32Array(BEHIND).fill(NaN));
+          const seenY = await downloadF32(y, tokens * OUT + BEHIND);
+          assertClose(seenY.subarray(0, tokens * OUT), expected, TOLERANCE, "W x");
+          assertEquals(seenY.subarray(tokens * OUT), new Float32Array(BEHIND).fill(NaN));
 
-        const down = await downloadF32(u, tokens * 3 * 256);
-        const seen: number[] = [];
-        const meant: number[] = [];
-        routing.forEach((routes, t) => {
-          for (const { adapter, weight } of routes) {
-            adapters[adapter]?.forEach((part, m) => {
-              if (!part) return;
-              const at = (t * 3 + m) * 256;
-              seen.push(...down.subarray(at, at + part.rank));
-              meant.push(
-                ...shrinkOracle(part, weight, x.subarray(t * IN, (t + 1) * IN)),
-              );
-            });
-          }
+          const down = await downloadF32(u, tokens * 3 * 256);
+          const seen: number[] = [];
+          const meant: number[] = [];
+          routing.forEach((routes, t) => {
+            for (const { adapter, weight } of routes) {
+              adapters[adapter]?.forEach((part, m) => {
+                if (!part) return;
+                const at = (t * 3 + m) * 256;
+                seen.push(...down.subarray(at, at + part.rank));
+                meant.push(
+                  ...shrinkOracle(part, weight, x.subarray(t * IN, (t + 1) * IN)),
+                );
+              });
+            }
+          });
+          assertClose(seen, meant, TOLERANCE, "A x");
         });
-        assertClose(seen, meant, TOLERANCE, "A x");
-      });
+      }
     }
   }
 }

@@ -1,9 +1,10 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Checkpoint } from "../../models/checkpoint.ts";
 import {
   bufferBytes,
   checkWeights,
+  CHUNK_BYTES,
   streamWeights,
   type WantedDtype,
 } from "../../models/stream_weights.ts";
@@ -147,6 +148,53 @@ Deno.test("streamWeights() cuts a buffer of several tensors into chunks that the
     }
     assertEquals(chunks, 3);
     assertEquals(new Uint16Array(words.buffer), toHalves([...long, 7, 8], "f16").bits);
+  }));
+
+Deno.test("streamWeights() hands rows that shall be int8 over whole and in order, in 16 bits, over several tensors", () =>
+  inDirectory((directory) => {
+    // 16 * 3 columns: no whole number of rows fills a chunk.
+    const width = 48;
+    const [high, low] = [90_001, 8];
+    const values = Float32Array.from({ length: (high + low) * width }, (_, i) => i % 1009 - 500);
+    const tensors: Tensors = {
+      a: { dtype: "F16", shape: [high, width], values: values.subarray(0, high * width) },
+      b: { dtype: "F16", shape: [low, width], values: values.subarray(high * width) },
+    };
+    writeSafetensors(`${directory}/model.safetensors`, tensors);
+    using checkpoint = Checkpoint.open(directory);
+    const parts = planOf(tensors).flatMap(({ parts }) => parts);
+    const buffer: WeightBuffer = { name: "ab", kind: "int8", parts };
+    const dtype = checkWeights(checkpoint, [buffer], false, "int8");
+    assertEquals(dtype, "f16");
+    const seen = new Float16Array(values.length);
+    let next = 0;
+    let length = 0;
+    for (const chunk of streamWeights(checkpoint, [buffer], dtype)) {
+      assert(chunk.rows);
+      const { input, out, first, rows } = chunk.rows;
+      assertEquals([input, out, first], [width, high + low, next]);
+      assertEquals([chunk.offset, chunk.length], [first * width, rows * width]);
+      assertEquals(chunk.bytes.length, rows * width * 2);
+      assert(chunk.bytes.length <= CHUNK_BYTES);
+      seen.set(new Float16Array(chunk.bytes.buffer, 0, rows * width), first * width);
+      next += rows;
+      length += chunk.length;
+    }
+    assertEquals([next, length + 16 * Math.ceil(next / 4)], [high + low, bufferBytes(buffer)]);
+    assert(seen.every((value, i) => value === values[i]));
+  }));
+
+Deno.test("checkWeights() refuses int8 where a row is no multiple of 16, naming the tensor", () =>
+  inDirectory((directory) => {
+    const tensors = { w: matrix("F16", new Float32Array(24)) };
+    writeSafetensors(`${directory}/model.safetensors`, tensors);
+    using checkpoint = Checkpoint.open(directory);
+    const plan = planOf(tensors).map((buffer): WeightBuffer => ({ ...buffer, kind: "int8" }));
+    assertThrows(
+      () => checkWeights(checkpoint, plan, false, "int8"),
+      TypeError,
+      "--dtype int8 takes inputs that are a multiple of 16, received 24 for w; use --dtype auto",
+    );
   }));
 
 Deno.test("checkWeights() names the tensor that is missing, misshapen, left over or of another type", () => {

@@ -52,3 +52,20 @@ Deno.test("weightPlan() puts q, k, v and gate, up below each other, rows first",
     { tensor: name("mlp.up_proj.weight"), shape: [config.intermediateSize, hidden] },
   ]);
 });
+
+Deno.test("weightPlan() in int8 keeps the embeddings in 16 bits, and a tied head beside them in int8", async () => {
+  for (const architecture of ARCHITECTURES) {
+    const config = await loadModelConfig(goldenDirectory(architecture));
+    const plan = weightPlan(config, "int8");
+    const kinds = new Map(plan.map(({ name, kind }) => [name, kind]));
+    assertEquals(kinds.get("embed"), "matrix");
+    const others = weightPlan(config).filter(({ name, kind }) =>
+      kind === "matrix" && name !== "embed"
+    );
+    for (const { name } of others) assertEquals(kinds.get(name), "int8");
+    const head = plan.find(({ name }) => name === "lm_head");
+    assertEquals(head?.kind, "int8");
+    const tensor = config.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+    assertEquals(head?.parts, [{ tensor, shape: [config.vocabSize, config.hiddenSize] }]);
+  }
+});

@@ -1,4 +1,5 @@
 import type { Kernel } from "../../kernels/kernel.ts";
+import { WEIGHT_DTYPES } from "../../kernels/linear.ts";
 
 const FOLDER = new URL("../../kernels/", import.meta.url);
 
@@ -23,6 +24,7 @@ function isKernel(value: unknown): value is Kernel {
 /** Plausible values of the constants that kernels are specialised by. */
 const PLAUSIBLE: Readonly<Record<string, number>> = {
   EPS: 1e-5,
+  FUSED: 1536,
   FIRST_MODULE: 0,
   HEADS: 8,
   HEAD_DIM: 64,
@@ -53,10 +55,13 @@ const PLAUSIBLE: Readonly<Record<string, number>> = {
 };
 /** Those that are true or false. */
 const FLAGS = ["BF16", "HEAD_POOL", "QKV_BIAS", "QK_NORM"];
+/** The element type of weights: 16 bits, and int8 with the flags set. */
+const dtypeOf = (flag: 0 | 1) => flag === 0 ? WEIGHT_DTYPES.f16 : WEIGHT_DTYPES.int8;
 
 /** Values for all constants of `kernel`, its flags all `flag`. */
 export function plausibleConstants(kernel: Kernel, flag: 0 | 1) {
   const value = (name: string): number => {
+    if (name === "DTYPE") return dtypeOf(flag);
     const known = FLAGS.includes(name) ? flag : PLAUSIBLE[name];
     if (known !== undefined) return known;
     throw new TypeError(

@@ -1,6 +1,7 @@
 import type { Executor, ExecutorParts } from "../../actors/executor/executor.ts";
 import type { Route, Row } from "../../actors/executor/protocol.ts";
 import { startExecutor } from "../../actors/executor/start_executor.ts";
+import type { EngineOptions } from "../../actors/engine_options.ts";
 import { GREEDY, type SamplingParams } from "../../actors/sampling.ts";
 import { Readback } from "../../kernels/readback.ts";
 import {
@@ -43,8 +44,12 @@ export class GoldenExecutor {
     this.#freeHead = shuffled(random, parts.headLayout.pages).map(pageId);
   }
 
-  static async start(directory: string, seed = 1): Promise<GoldenExecutor> {
-    const { executor, parts } = await startExecutor(testOptions(directory), () => {});
+  static async start(
+    directory: string,
+    seed = 1,
+    more: Partial<EngineOptions> = {},
+  ): Promise<GoldenExecutor> {
+    const { executor, parts } = await startExecutor(testOptions(directory, more), () => {});
     const bytes = parts.bounds.maxLogitRows * parts.config.vocabSize * 4;
     return new GoldenExecutor(executor, parts, await Readback.create(parts.device, bytes), seed);
   }
@@ -107,6 +112,21 @@ export class GoldenExecutor {
       })),
     });
     return results.map(({ token }) => token);
+  }
+
+  /** Log probabilities of a prompt's tokens but the first, in one step; the slot and its pages are free again. */
+  async logprobs({ slot, prompt: tokens }: Sequence): Promise<number[]> {
+    const blocks = Math.ceil(tokens.length / 16);
+    const newPages = this.#free.splice(0, blocks * this.parts.shape.pagesPerBlock);
+    const promptTargets = tokens.map((_, i) => tokens[i + 1] ?? null);
+    const [row] = await this.#executor.step({
+      kind: "step",
+      step: stepId(1),
+      rows: [{ slot, tokens, position: 0, newPages, sample: false, promptTargets }],
+    });
+    await this.#executor.apply({ kind: "close", slot });
+    this.#free.push(...newPages);
+    return row?.promptLogprobs.map(({ logprob }) => logprob) ?? [];
   }
 
   /** Greedy generation of all sequences in one batch; prompts go in `chunk` tokens at a time. */
