@@ -115,8 +115,7 @@ export class Forward {
       add({
         pipeline: attention.prefill,
         group: attention.prefill.bind({ step: b.step, q: b.q, ...pool, out: b.attention }),
-        workgroups: ({ prefillTiles }) =>
-          attentionPrefillWorkgroups(prefillTiles, heads, kvHeads, headDim),
+        workgroups: ({ prefillTiles }) => attentionPrefillWorkgroups(prefillTiles, heads, kvHeads),
       });
       add({
         pipeline: pipelines.attentionMerge,

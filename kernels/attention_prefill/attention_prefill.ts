@@ -26,14 +26,12 @@ export const PREFILL_TILE = 64;
 
 /**
  * Workgroups for `tiles` (at most 65,535): for each kv head of each tile as many as the rows (token, q head) of a
- * full tile take; those past a shorter tile's end leave at once.
+ * full tile take, 64 each; those past a shorter tile's end leave at once.
  */
 export function attentionPrefillWorkgroups(
   tiles: number,
   heads: number,
   kvHeads: number,
-  headDim: number,
 ): readonly [number, number, number] {
-  const rows = Math.min(64, 4 * Math.floor(256 / (headDim / 8)));
-  return [tiles, kvHeads, Math.ceil((PREFILL_TILE * (heads / kvHeads)) / rows)];
+  return [kvHeads, heads / kvHeads, tiles];
 }

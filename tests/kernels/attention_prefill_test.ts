@@ -27,6 +27,8 @@ const CASES: readonly Case[] = [
   { heads: 10, kvHeads: 2, headDim: 72, chunks: [[5, 42]] },
   { heads: 7, kvHeads: 1, headDim: 128, chunks: [[100, 129], [0, 3]] },
   { heads: 2, kvHeads: 1, headDim: 256, chunks: [[0, 41]] },
+  { heads: 4, kvHeads: 1, headDim: 64, chunks: [[0, 130], [70, 141]] },
+  { heads: 8, kvHeads: 2, headDim: 128, window: 50, chunks: [[3, 140]] },
   // A block of two pages, with rows that straddle them.
   { heads: 9, kvHeads: 9, headDim: 120, chunks: [[30, 35]] },
   { heads: 16, kvHeads: 1, headDim: 160, chunks: [[20, 30]] },
@@ -71,7 +73,7 @@ for (const test of CASES) {
         pool1: await upload(kv.slabs[1]),
         out,
       },
-      attentionPrefillWorkgroups(tiles.length / 2, heads, kvHeads, headDim),
+      attentionPrefillWorkgroups(tiles.length / 2, heads, kvHeads),
     );
     const all = await downloadF16(out, q.length);
     assert(all.subarray(0, row).every(Number.isNaN), "the row that no tile names is left alone");
