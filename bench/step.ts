@@ -180,8 +180,9 @@ async function decode(batch: number, routeOf: (row: number) => readonly Route[])
     executor.submit(running);
     for (let i = 0; i < steps; i++) {
       const next = prepare();
+      if (executor.overlaps) executor.submit(next);
       await executor.finish(running);
-      executor.submit(next);
+      if (!executor.overlaps) executor.submit(next);
       running = next;
     }
     await executor.finish(running);
@@ -199,7 +200,10 @@ async function profile(batch: number): Promise<Map<string, { count: number; seco
     sample: true,
     promptTargets: null,
   }));
-  const { plan } = executor.prepare({ kind: "step", step: stepId(1), rows });
+  const step = executor.prepare({ kind: "step", step: stepId(1), rows });
+  executor.submit(step);
+  await executor.finish(step);
+  const { plan } = step;
   const dispatches = [...parts.forward.dispatches(plan)];
   const { gpu } = device;
   const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * dispatches.length });
