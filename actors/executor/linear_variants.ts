@@ -59,17 +59,24 @@ const VECTOR: readonly LinearVariant[] = [
   rows(Infinity, [16, 8], [32, 4]),
 ];
 
+/** Several workgroups for each processor: wide outputs, where narrow tiles would only read x more often. */
+const PLENTY = 256;
+
 const MATRIX: readonly LinearVariant[] = [
   rows(1, [1, 4], [128, 1]),
   rows(4, [4, 4], [64, 2]),
-  matrix(16, FULL, [16, 64, 128], [1, 4, 2]),
-  matrix(16, 0, [16, 32, 256], [1, 2, 4]),
-  matrix(32, FULL, [32, 64, 64], [1, 4, 1]),
+  matrix(16, PLENTY, [16, 64, 128], [1, 4, 2]),
+  rows(8, [8, 4], [64, 2]),
+  matrix(16, 0, [16, 16, 256], [1, 1, 4]),
+  matrix(32, PLENTY, [32, 32, 64], [1, 2, 2]),
   matrix(32, 0, [32, 32, 128], [1, 2, 4]),
   matrix(64, FULL, [64, 64, 64], [2, 2, 1]),
   matrix(64, 0, [64, 32, 128], [2, 1, 4]),
-  matrix(Infinity, FULL, [128, 128, 32], [2, 2, 1]),
-  matrix(Infinity, 0, [128, 64, 64], [2, 2, 1]),
+  matrix(128, FULL, [128, 128, 32], [2, 2, 1]),
+  matrix(128, 0, [128, 32, 128], [4, 1, 2]),
+  matrix(Infinity, PLENTY, [256, 128, 32], [4, 2, 1]),
+  matrix(Infinity, FULL, [128, 128, 64], [2, 2, 1]),
+  matrix(Infinity, 0, [128, 32, 128], [4, 1, 2]),
 ];
 
 /** The variants for a device with these features, in order of preference. */
