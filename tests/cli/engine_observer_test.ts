@@ -14,7 +14,10 @@ function observe(...events: EngineEvent[]): string[] {
   registry.add({ name: "reverse", id, path: "/adapters/reverse", parent: "base" });
   const observer = observeEngine({
     registry,
-    metrics: { load: (load) => seen.push(`load ${load.steps}`) },
+    metrics: {
+      load: (load) => seen.push(`load ${load.steps}`),
+      limits: ({ poolTokens }) => seen.push(`pool of ${poolTokens}`),
+    },
     progress: {
       update: (label, done, total, unit) => seen.push(`[${label} ${done}/${total} ${unit}]`),
       stop: () => {},
