@@ -41,8 +41,9 @@ const ready = (software: boolean): EngineEvent => ({
 
 Deno.test("observeEngine() warns loudly of a software adapter, and of nothing on a GPU", () => {
   const line = "Ready on A card (builtin), sequences of up to 512 tokens.";
-  assertEquals(observe(ready(false)), [line]);
+  assertEquals(observe(ready(false)), ["pool of 64", line]);
   assertEquals(observe(ready(true)), [
+    "pool of 64",
     "WARNING: no GPU, running on the CPU through A card: correct, but very slow.",
     line,
   ]);

@@ -105,7 +105,9 @@ strictly("the engine's load shows as gauges; its counters survive its restart", 
   ready = true;
   const samples = await scrape(edge);
   const seen = Object.fromEntries(
-    [...samples].filter(([name]) => /^chorus_(sequences|page|adapters_resident|pree|steps|ready)/.test(name)),
+    [...samples].filter(([name]) =>
+      /^chorus_(sequences|page|adapters_resident|pree|steps|ready)/.test(name)
+    ),
   );
   assertEquals(seen, {
     chorus_sequences_open: 0,
