@@ -168,7 +168,8 @@ export class Metrics {
 
   /** Prometheus' text format and its content type. */
   async render(): Promise<{ readonly text: string; readonly contentType: string }> {
-    return { text: await this.#registry.metrics(), contentType: this.#registry.contentType };
+    const text = await this.#registry.metrics();
+    return { text: text + this.#routing.adapters(), contentType: this.#registry.contentType };
   }
 
   #observeWaits(model: string, times: FirstTokenTimes | undefined): void {

@@ -24,8 +24,10 @@ export class RoutingMetrics {
   #limits: EngineLimits | null = null;
   /** Mean size of the residents, when there last were any. */
   #adapterPages = 1;
-  #told = "";
-  #toldAt = 0;
+  #residents: readonly AdapterId[] = [];
+  /** Their names. */
+  #resident: ReadonlySet<string> = new Set();
+  #info: { readonly rest: string; readonly text: string } | null = null;
 
   constructor(registry: Registry, namesOf: NamesOf) {
     this.#namesOf = namesOf;
@@ -48,20 +50,6 @@ export class RoutingMetrics {
       "Share of the pool that holds keys and values, 0 to 1; adapters yield where they must.",
       (load) => load.pages === 0 ? 0 : load.kvPages / load.pages,
     );
-    const labels = () => this.#adapters();
-    new Gauge({
-      name: "vllm:lora_requests_info",
-      help: "Adapters in GPU memory, those that are waited for, and how many there is room for; " +
-        "its value is the time of the last change, seconds since 1970.",
-      labelNames: ["max_lora", "running_lora_adapters", "waiting_lora_adapters"],
-      registers,
-      collect() {
-        // One series, whatever was there before: routers take the one they find.
-        this.reset();
-        const { at, ...rest } = labels();
-        this.set(rest, at);
-      },
-    });
     this.#cache = new Gauge({
       name: "vllm:cache_config_info",
       help: "Tokens of a KV block, and how many of them the pool can hold; the value is 1.",
@@ -97,23 +85,41 @@ export class RoutingMetrics {
     };
   }
 
-  #adapters() {
+  /**
+   * vllm:lora_requests_info in Prometheus' text format. Names of a thousand adapters are 30 KB, so the text is
+   * kept until it changes; and there is one series, whatever was there before: routers take the one they find.
+   */
+  adapters(): string {
     const { residentAdapters = [], freePages = 0 } = this.#load ?? {};
-    const running = residentAdapters.flatMap(this.#namesOf).filter(sayable).sort();
-    const there = new Set(running);
-    const waiting = [...this.#early.keys()].filter((name) => sayable(name) && !there.has(name));
+    if (!equal(residentAdapters, this.#residents)) {
+      this.#resident = new Set(residentAdapters.flatMap(this.#namesOf).filter(sayable).sort());
+      this.#residents = residentAdapters;
+      this.#info = null;
+    }
+    const waiting = [...this.#early.keys()].filter((name) =>
+      sayable(name) && !this.#resident.has(name)
+    );
     const room = residentAdapters.length + Math.floor(freePages / this.#adapterPages);
-    const labels = {
-      max_lora: String(room),
-      running_lora_adapters: running.join(","),
-      waiting_lora_adapters: waiting.sort().join(","),
-    };
-    const told = Object.values(labels).join("\n");
-    if (told !== this.#told) this.#toldAt = Date.now() / 1000;
-    this.#told = told;
-    return { ...labels, at: this.#toldAt };
+    const rest = `waiting_lora_adapters="${csv(waiting.sort())}",max_lora="${room}"`;
+    if (this.#info?.rest !== rest) {
+      const labels = `running_lora_adapters="${csv([...this.#resident])}",${rest}`;
+      const text = `${INFO}vllm:lora_requests_info{${labels}} ${Date.now() / 1000}\n`;
+      this.#info = { rest, text };
+    }
+    return this.#info.text;
   }
 }
 
+const INFO =
+  "# HELP vllm:lora_requests_info Adapters in GPU memory, those that are waited for, and " +
+  "how many there is room for; its value is the time of the last change, seconds since 1970.\n" +
+  "# TYPE vllm:lora_requests_info gauge\n";
+
+const csv = (names: readonly string[]) =>
+  names.join(",").replace(/[\\"\n]/g, (char) => char === "\n" ? "\\n" : `\\${char}`);
+
 /** The protocol separates names by commas and has no way to write one. */
 const sayable = (name: string) => !name.includes(",");
+
+const equal = (a: readonly AdapterId[], b: readonly AdapterId[]) =>
+  a === b || (a.length === b.length && a.every((id, i) => id === b[i]));

@@ -16,7 +16,9 @@ const LOAD = {
   preemptions: 0,
   steps: 1,
 };
-const NAMES = new Map([["1", ["upper", "also-upper"]], ["2", ["reverse"]], ["3", ["a,b"]]]);
+const NAMES = new Map([["1", ["upper", "also-upper"]], ["2", ["reverse"]], ["3", ["a,b"]], ["4", [
+  'a"b\\c',
+]]]);
 const namesOf = (id: AdapterId) => NAMES.get(id) ?? [];
 const residents = (...ids: string[]) => ({ ...LOAD, residentAdapters: ids.map(adapterId) });
 
@@ -36,7 +38,7 @@ strictly(
   async () => {
     const metrics = new Metrics(() => true, { namesOf });
     assertEquals((await lora(metrics)).labels.running_lora_adapters, "");
-    for (const ids of [["1"], ["1", "2"], ["2"], ["2", "1", "3"]]) {
+    for (const ids of [["1"], ["1", "2"], ["2"], ["2", "1", "3", "4"]]) {
       metrics.load(residents(...ids));
       const names = ids.flatMap((id) => NAMES.get(id) ?? []).filter((name) => name !== "a,b");
       assertEquals((await lora(metrics)).labels.running_lora_adapters, names.sort().join(","));
