@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { configure, reset } from "@logtape/logtape";
 import { ConfigError } from "../../cli/config.ts";
@@ -71,4 +72,11 @@ Deno.test("a tenant file is read again; a broken or missing one is told of once,
 
 Deno.test("a tenant file that cannot be used at the start is refused", async () => {
   await assertRejects(() => TenantFile.open("/nowhere/tenants"), ConfigError, "/nowhere/tenants");
+});
+
+Deno.test("README's example of a tenant file is one, and its key is the one that it names", async () => {
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  const [, example = ""] = /```json\n(\{\n {2}"tenants".*?)```/s.exec(readme) ?? [];
+  const digest = createHash("sha256").update("acme-example-key").digest("hex");
+  assertEquals(parseTenants(example).get(digest)?.adapters, ["rev*", "upper"]);
 });
