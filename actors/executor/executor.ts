@@ -57,6 +57,8 @@ export class Executor {
   #gains: Gains | null = null;
   /** What the GPU refused, told by an event some time after the call. */
   #refusal: string | null = null;
+  /** When a step was last read back. */
+  #readAt = 0;
 
   private constructor(parts: ExecutorParts, readback: Readback) {
     this.#parts = parts;
@@ -139,6 +141,9 @@ export class Executor {
   /** What a submitted step sampled; with the built-in provider this blocks the thread until it is done. */
   async finish({ rows, plan, bytes, timer }: PreparedStep): Promise<readonly SteppedRow[]> {
     const results = bytes === 0 ? new ArrayBuffer(0) : await this.#readback.read(bytes);
+    // Where steps overlap, this one had the GPU once the one before was done.
+    timer.notBefore(this.#readAt);
+    this.#readAt = performance.now();
     timer.end("gpu");
     const stepped = steppedRows(rows, plan, new Uint32Array(results));
     timer.end("read");

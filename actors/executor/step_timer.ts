@@ -14,6 +14,11 @@ export class StepTimer {
     this.#since = performance.now();
   }
 
+  /** The time until `at` was another step's. */
+  notBefore(at: number): void {
+    this.#since = Math.max(this.#since, at);
+  }
+
   /** `part` has ended here, and the next one begins. */
   end(part: keyof StepSeconds): void {
     const now = performance.now();
