@@ -15,13 +15,17 @@ import { configureLogging } from "./cli/logging.ts";
 import { modelCatalogue } from "./cli/model_catalogue.ts";
 import { enginePermissions } from "./cli/permissions.ts";
 import { readiness } from "./cli/readiness.ts";
+import { TenantFile } from "./cli/tenant_file.ts";
 import { ChatTemplate } from "./models/chat_template.ts";
 import { loadModelConfig } from "./models/parse_config.ts";
 import { Tokenizer } from "./models/tokenizer.ts";
 import { createApp } from "./routes/app.ts";
 import { Metrics } from "./routes/metrics_registry.ts";
+import { RateLimits } from "./routes/rate_limits.ts";
 
 const ROOT = fileURLToPath(new URL("./", import.meta.url));
+/** How often the tenant file is looked at. */
+const TENANTS_MS = 1000;
 const DEMO = `${ROOT}models/demo`;
 
 async function serve(config: Config): Promise<void> {
@@ -33,6 +37,8 @@ async function serve(config: Config): Promise<void> {
     (demo ? "demo" : directory.replace(/\/+$/, "").split("/").pop() ?? "base");
 
   const apiKeys = await readApiKeys(config);
+  const tenants = config.tenantFile === undefined ? null : await TenantFile.open(config.tenantFile);
+  tenants?.watch(TENANTS_MS);
   const model = await loadModelConfig(directory);
   const tokenizer = await Tokenizer.load(directory);
   const registry = new AdapterRegistry();
@@ -83,7 +89,10 @@ async function serve(config: Config): Promise<void> {
     seconds: config.drainSeconds,
   });
   const status = readiness(router, registry, draining);
-  const metrics = new Metrics(() => status().ready);
+  const metrics = new Metrics(() => status().ready, {
+    namesOf: (adapter) => registry.namesOf(adapter),
+    perAdapter: config.metricsPerAdapter === "on",
+  });
   const observe = observeEngine({ registry, metrics });
   const app = createApp({
     router,
@@ -91,6 +100,8 @@ async function serve(config: Config): Promise<void> {
     status,
     metrics,
     apiKeys,
+    ...(tenants && { tenants }),
+    limits: new RateLimits(),
     maxBodyBytes: config.maxBodyBytes,
   });
   const server = listen({ ...config, handler: app.fetch, base });

@@ -113,6 +113,18 @@ const OPTIONS = {
     fallback: undefined,
     schema: z.string().min(1).optional(),
   },
+  tenantFile: {
+    flag: "--tenant-file <file>",
+    about: "tenants, their keys (hashed), adapters and limits; read again when it changes",
+    fallback: undefined,
+    schema: z.string().min(1).optional(),
+  },
+  metricsPerAdapter: {
+    flag: "--metrics-per-adapter <on|off>",
+    about: "label /metrics' times by the adapter's name: a time series each",
+    fallback: "off",
+    schema: z.enum(["on", "off"], { message: "expected on or off" }),
+  },
   drainSeconds: {
     flag: "--drain-seconds <seconds>",
     about: "how long running streams may go on after SIGTERM",

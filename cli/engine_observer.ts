@@ -7,7 +7,7 @@ import { createProgress, type Progress } from "./progress.ts";
 export function observeEngine(
   { registry, metrics, progress = createProgress(), print = (line) => console.error(line) }: {
     readonly registry: AdapterRegistry;
-    readonly metrics: Pick<Metrics, "load">;
+    readonly metrics: Pick<Metrics, "load" | "limits">;
     readonly progress?: Progress;
     readonly print?: (line: string) => void;
   },
@@ -21,6 +21,7 @@ export function observeEngine(
       case "engine_ready": {
         const { device, provider, software, maxModelLen } = event.limits;
         progress.stop();
+        metrics.limits(event.limits);
         if (software) {
           print(`WARNING: no GPU, running on the CPU through ${device}: correct, but very slow.`);
         }

@@ -48,19 +48,31 @@ export async function answer(
       `received ${asked.prompts.length * n}.`;
     throw new Problem("invalid_parameter", why, "n");
   }
-  const model = findModel(deps, params.model);
+  const tenant = c.get("tenant");
+  const lease = deps.limits.admit(tenant, asked.prompts.length * n, n);
+  const model = findModel(deps, tenant, params.model);
   const frame = {
     id: `${asked.prefix}-${crypto.randomUUID().replaceAll("-", "")}`,
     created: Math.floor(Date.now() / 1000),
     model: params.model,
-    includeUsage: params.stream_options?.include_usage ?? false,
+    includeUsage: params.stream_options?.include_usage || params.include_timings || false,
   };
+  const served = { name: params.model, adapter: model.kind === "adapter" };
   const adapters = model.kind === "adapter" ? model.routes : [];
   const group = await SequenceGroup.open(
     deps.router,
-    requestsOf(params, { ...asked, id: frame.id, adapters }),
-    { signal: c.get("gone"), timer: () => deps.metrics.sequence() },
+    requestsOf(params, { ...asked, id: frame.id, adapters, tenant: tenant.name }),
+    {
+      signal: c.get("gone"),
+      timer: (index) => {
+        const all = [deps.metrics.sequence(served), lease.choice(index)];
+        return { see: (event) => all.forEach((timer) => timer.see(event)) };
+      },
+    },
   );
   const { includeUsage } = frame;
-  return deliver(group, asked.wording(frame), { stream, includeUsage, n });
+  const delivery = { stream, includeUsage, includeTimings: params.include_timings ?? false, n };
+  const response = await deliver(group, asked.wording(frame), delivery);
+  for (const [name, value] of Object.entries(lease.headers)) response.headers.set(name, value);
+  return response;
 }

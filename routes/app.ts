@@ -26,11 +26,11 @@ export function createApp(deps: EdgeDeps): EdgeApp {
     await next();
   });
   app.use(countRequests(deps.metrics));
-  app.use("/v1/*", auth(deps.apiKeys), bodyLimit(deps.maxBodyBytes));
+  app.use("/v1/*", auth(deps), bodyLimit(deps.maxBodyBytes));
   for (const endpoint of [completions, chatCompletions, models, health, metrics]) {
     endpoint(app, deps);
   }
-  docs(app, { authenticated: deps.apiKeys.length > 0 });
+  docs(app, { authenticated: deps.apiKeys.length > 0 || deps.tenants !== undefined });
   refuseOtherMethods(app);
   app.notFound((c) =>
     new Problem("unknown_url", `There is no ${new URL(c.req.url).pathname} here.`).toResponse()

@@ -1,24 +1,26 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash } from "node:crypto";
 import type { MiddlewareHandler } from "hono";
+import type { EdgeDeps, EdgeEnv } from "./edge.ts";
 import { Problem } from "./problem.ts";
+import { ANYONE, type Tenant } from "./tenant.ts";
 
-const digest = (text: string) => createHash("sha256").update(text).digest();
+const digest = (text: string) => createHash("sha256").update(text).digest("hex");
 
-/** Lets requests pass that carry one of `keys` as their bearer token; without keys everyone passes. */
-export function auth(keys: readonly string[]): MiddlewareHandler {
-  const known = keys.map(digest);
+/**
+ * Lets requests pass whose bearer token is one of `apiKeys` or a tenant's, and says whose it is; where there are
+ * neither keys nor tenants everyone passes. Keys are looked up by their digest, and the time that a lookup takes
+ * tells of the digest of a guess, which tells nothing of a key.
+ */
+export function auth(deps: Pick<EdgeDeps, "apiKeys" | "tenants">): MiddlewareHandler<EdgeEnv> {
+  const plain = new Map<string, Tenant>(deps.apiKeys.map((key) => [digest(key), ANYONE]));
+  const open = plain.size === 0 && !deps.tenants;
   return async function auth(c, next) {
-    if (known.length > 0 && !isKnown(c.req.header("authorization"), known)) {
-      throw new Problem("invalid_api_key", "The API key is missing or wrong.");
-    }
+    const token = /^Bearer +(\S+) *$/i.exec(c.req.header("authorization") ?? "")?.[1];
+    const sent = token === undefined ? null : digest(token);
+    const known = sent === null ? null : plain.get(sent) ?? deps.tenants?.find(sent) ?? null;
+    const tenant = open ? ANYONE : known;
+    if (!tenant) throw new Problem("invalid_api_key", "The API key is missing or wrong.");
+    c.set("tenant", tenant);
     await next();
   };
-}
-
-/** Compares digests, and with every key: the time taken tells nothing of how close a guess was. */
-function isKnown(header: string | undefined, known: readonly Uint8Array[]): boolean {
-  const token = /^Bearer +(\S+) *$/i.exec(header ?? "")?.[1];
-  if (token === undefined) return false;
-  const sent = digest(token);
-  return known.reduce((found, key) => timingSafeEqual(key, sent) || found, false);
 }

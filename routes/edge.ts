@@ -2,6 +2,8 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { RequestRouter } from "../actors/request_router/handle.ts";
 import type { Metrics } from "./metrics_registry.ts";
 import type { ModelCatalogue } from "./model_catalogue.ts";
+import type { RateLimits } from "./rate_limits.ts";
+import type { Tenant, TenantKeys } from "./tenant.ts";
 
 /** What the edge needs of the request router; neither call waits. */
 export type RequestRouterHandle = Pick<RequestRouter, "submit" | "cancel">;
@@ -13,8 +15,11 @@ export interface EdgeDeps {
   /** `reason` says why not, for /health. */
   readonly status: () => { readonly ready: boolean; readonly reason: string };
   readonly metrics: Metrics;
-  /** Bearer keys, any of which opens /v1; none: /v1 is open. */
+  /** Bearer keys, any of which opens all of /v1; without any, and without tenants, /v1 is open. */
   readonly apiKeys: readonly string[];
+  /** Keys that open what is their tenant's. */
+  readonly tenants?: TenantKeys;
+  readonly limits: RateLimits;
   readonly maxBodyBytes: number;
 }
 
@@ -22,6 +27,8 @@ export interface EdgeEnv {
   Variables: {
     /** Aborts when the client goes away. */
     gone: AbortSignal;
+    /** Whose key it was; set under /v1. */
+    tenant: Tenant;
   };
 }
 

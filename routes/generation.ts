@@ -36,6 +36,7 @@ export interface Delivery {
   readonly stream: boolean;
   /** A last chunk with the usage, in a stream. */
   readonly includeUsage: boolean;
+  readonly includeTimings: boolean;
   /** Choices a prompt. */
   readonly n: number;
 }
@@ -116,8 +117,8 @@ async function whole(
 class PieceReader {
   readonly usage: UsageSum;
 
-  constructor({ n }: Delivery) {
-    this.usage = new UsageSum(n);
+  constructor({ n, includeTimings }: Delivery) {
+    this.usage = new UsageSum(n, includeTimings);
   }
 
   /** @throws {Problem} for an event that ends the sequence badly. */

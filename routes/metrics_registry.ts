@@ -1,5 +1,12 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { EngineLoad, StreamEvent } from "../actors/request_router/protocol.ts";
+import type {
+  EngineLimits,
+  EngineLoad,
+  FirstTokenTimes,
+  StreamEvent,
+} from "../actors/request_router/protocol.ts";
+import { type CountedLoad, EngineCounters } from "./engine_counters.ts";
+import { type NamesOf, RoutingMetrics } from "./routing_metrics.ts";
 
 const TTFT_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120];
 const INTER_TOKEN_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5];
@@ -9,7 +16,19 @@ export interface SequenceTimer {
   see(event: StreamEvent): void;
 }
 
-/** Everything that /metrics tells; nothing is labelled by adapter, for there may be thousands. */
+export interface MetricsOptions {
+  readonly namesOf?: NamesOf;
+  /** Label times by the model's name instead of "base" or "adapter", of which there may be thousands. */
+  readonly perAdapter?: boolean;
+}
+
+/** The model that a sequence runs on. */
+export interface Served {
+  readonly name: string;
+  readonly adapter: boolean;
+}
+
+/** Everything that /metrics tells. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #requests = this.#counter(
@@ -38,15 +57,25 @@ export class Metrics {
   readonly #timeToFirstToken = new Histogram({
     name: "chorus_time_to_first_token_seconds",
     help: "From admission to the first token that the response took.",
+    labelNames: ["model"],
     buckets: TTFT_SECONDS,
     registers: [this.#registry],
   });
   readonly #interToken = new Histogram({
     name: "chorus_inter_token_seconds",
     help: "Between one token and the next, as the response took them.",
+    labelNames: ["model"],
     buckets: INTER_TOKEN_SECONDS,
     registers: [this.#registry],
   });
+  readonly #waits: Readonly<Record<keyof FirstTokenTimes, Histogram>> = {
+    queueMs: this.#wait("chorus_queue_seconds", "Waiting for a place in the batch or for pages."),
+    adapterMs: this.#wait("chorus_adapter_wait_seconds", "Waiting for the adapter."),
+    prefillMs: this.#wait("chorus_prefill_seconds", "From the first step to the first token."),
+  };
+  readonly #counters = new EngineCounters(this.#registry);
+  readonly #routing: RoutingMetrics;
+  readonly #perAdapter: boolean;
   readonly #open = this.#gauge(
     "chorus_sequences_open",
     "Sequences admitted for clients and not yet ended.",
@@ -64,7 +93,12 @@ export class Metrics {
   #last: Pick<EngineLoad, "preemptions" | "steps"> = { preemptions: 0, steps: 0 };
 
   /** `ready` is asked at each scrape. */
-  constructor(ready: () => boolean) {
+  constructor(
+    ready: () => boolean,
+    { namesOf = () => [], perAdapter = false }: MetricsOptions = {},
+  ) {
+    this.#routing = new RoutingMetrics(this.#registry, namesOf);
+    this.#perAdapter = perAdapter;
     this.#gauge("chorus_ready", "1 when requests are taken.", (gauge) => gauge.set(+ready()));
     this.#gauge("process_resident_memory_bytes", "Memory of the front process.", (gauge) => {
       gauge.set(Deno.memoryUsage().rss);
@@ -78,7 +112,9 @@ export class Metrics {
   }
 
   /** The engine's latest report; its counters begin again at zero after a restart. */
-  load(load: EngineLoad): void {
+  load(load: CountedLoad): void {
+    this.#routing.load(load);
+    this.#counters.load(load);
     for (const name of ["running", "waiting", "pages", "freePages"] as const) {
       this.#load[name].set(load[name]);
     }
@@ -92,8 +128,14 @@ export class Metrics {
     this.#last = load;
   }
 
+  limits(limits: EngineLimits): void {
+    this.#routing.limits(limits);
+  }
+
   /** Starts the clock of a sequence that was admitted. */
-  sequence(): SequenceTimer {
+  sequence(served: Served): SequenceTimer {
+    const model = this.#perAdapter ? served.name : served.adapter ? "adapter" : "base";
+    const begun = served.adapter ? this.#routing.awaiting(served.name) : () => {};
     let last = performance.now();
     let first = true;
     this.#open.inc();
@@ -105,13 +147,18 @@ export class Metrics {
           last = now;
           // Tokens that arrive together share the time since the last ones.
           const share = seconds / event.tokens.length;
-          if (first) this.#timeToFirstToken.observe(seconds);
-          else for (const _ of event.tokens) this.#interToken.observe(share);
+          if (first) this.#timeToFirstToken.observe({ model }, seconds);
+          else for (const _ of event.tokens) this.#interToken.observe({ model }, share);
+          begun();
           first = false;
           this.#completionTokens.inc(event.tokens.length);
         }
-        if (event.kind === "finished") this.#promptTokens.inc(event.usage.promptTokens);
+        if (event.kind === "finished") {
+          this.#promptTokens.inc(event.usage.promptTokens);
+          this.#observeWaits(model, event.usage.times);
+        }
         if (isEnd(event)) {
+          begun();
           this.#open.dec();
           this.#ended.inc({ reason: event.kind === "finished" ? event.reason : event.kind });
         }
@@ -121,7 +168,20 @@ export class Metrics {
 
   /** Prometheus' text format and its content type. */
   async render(): Promise<{ readonly text: string; readonly contentType: string }> {
-    return { text: await this.#registry.metrics(), contentType: this.#registry.contentType };
+    const text = await this.#registry.metrics();
+    return { text: text + this.#routing.adapters(), contentType: this.#registry.contentType };
+  }
+
+  #observeWaits(model: string, times: FirstTokenTimes | undefined): void {
+    if (!times) return;
+    for (const wait of ["queueMs", "adapterMs", "prefillMs"] as const) {
+      this.#waits[wait].observe({ model }, times[wait] / 1000);
+    }
+  }
+
+  #wait(name: string, help: string): Histogram {
+    const registers = [this.#registry];
+    return new Histogram({ name, help, labelNames: ["model"], buckets: TTFT_SECONDS, registers });
   }
 
   #counter(name: string, help: string, labelNames: string[] = []): Counter {

@@ -3,6 +3,7 @@ import type { EdgeApp, EdgeDeps } from "./edge.ts";
 import type { ListedModel, ResolvedModel } from "./model_catalogue.ts";
 import { Problem } from "./problem.ts";
 import { FAILURES } from "./responses.ts";
+import { type Tenant, visibleTo } from "./tenant.ts";
 
 const Model = z.object({
   id: z.string(),
@@ -17,7 +18,7 @@ const Models = z.object({ object: z.literal("list"), data: z.array(Model) }).ope
 const listRoute = createRoute({
   method: "get",
   path: "/v1/models",
-  summary: "The base model and its adapters",
+  summary: "The base model and its adapters, as far as the key may use them",
   responses: {
     200: { description: "All of them", content: { "application/json": { schema: Models } } },
     401: FAILURES[401],
@@ -37,20 +38,20 @@ const oneRoute = createRoute({
 /** GET /v1/models and /v1/models/{model}. */
 export function models(app: EdgeApp, deps: EdgeDeps): void {
   app.openapi(listRoute, (c) => {
-    const data = deps.models.list().map(modelObject);
+    const data = visibleTo(c.get("tenant"), deps.models).list().map(modelObject);
     return c.json({ object: "list" as const, data }, 200);
   });
   app.openapi(oneRoute, (c) => {
     const { model } = c.req.valid("param");
-    const listed = deps.models.list().find(({ id }) => id === model);
+    const listed = visibleTo(c.get("tenant"), deps.models).list().find(({ id }) => id === model);
     if (!listed) throw unknownModel(deps, model);
     return c.json(modelObject(listed), 200);
   });
 }
 
-/** The model that a request names. @throws {Problem} which tells no other model's name. */
-export function findModel(deps: EdgeDeps, name: string): ResolvedModel {
-  const model = deps.models.resolve(name);
+/** The model that a tenant's request names. @throws {Problem} which tells nothing of other tenants' models. */
+export function findModel(deps: EdgeDeps, tenant: Tenant, name: string): ResolvedModel {
+  const model = visibleTo(tenant, deps.models).resolve(name);
   if (model) return model;
   throw unknownModel(deps, name);
 }

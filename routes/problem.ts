@@ -29,6 +29,8 @@ const PROBLEMS = {
     type: "invalid_request_error",
     code: "unsupported_media_type",
   },
+  too_many_requests: { status: 429, type: "requests", code: "rate_limit_exceeded" },
+  too_many_tokens: { status: 429, type: "tokens", code: "rate_limit_exceeded" },
   overloaded: { status: 429, type: "rate_limit_error", code: "overloaded", retryAfter: 1 },
   internal: { status: 500, type: "server_error", code: "internal_error" },
   unavailable: { status: 503, type: "server_error", code: "unavailable", retryAfter: 2 },
@@ -55,6 +57,8 @@ export class Problem extends Error {
     message: string,
     /** The request field at fault, as a dotted path. */
     readonly param: string | null = null,
+    /** Of this answer besides those of its kind. */
+    readonly headers: Readonly<Record<string, string>> = {},
   ) {
     super(message);
   }
@@ -71,7 +75,7 @@ export class Problem extends Error {
   /** `headers` are added to those that the kind itself asks for (Retry-After, WWW-Authenticate). */
   toResponse(headers: Record<string, string> = {}): Response {
     const { status, ...rest } = PROBLEMS[this.kind];
-    const all = new Headers(headers);
+    const all = new Headers({ ...this.headers, ...headers });
     if ("retryAfter" in rest) all.set("retry-after", String(rest.retryAfter));
     if (status === 401) all.set("www-authenticate", "Bearer");
     return Response.json(this.body, { status, headers: all });

@@ -24,6 +24,10 @@ export const COMMON_PARAMS = {
   }),
   stream: z.boolean().nullish(),
   stream_options: z.strictObject({ include_usage: z.boolean().nullish() }).nullish(),
+  include_timings: z.boolean().nullish().openapi({
+    description: "usage.timings then says what the time to the first token went into; a stream " +
+      "ends with a usage chunk as with stream_options.include_usage.",
+  }),
   n: z.int().min(1).max(128).nullish(),
   stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(16)], {
     error: "expected a string or a list of at most 16 strings, none of them empty",
@@ -60,6 +64,8 @@ export interface Wanted {
   readonly prompts: readonly Prompt[];
   readonly adapters: readonly AdapterRoute[];
   readonly maxTokens: number | null;
+  /** null: nobody in particular. */
+  readonly tenant: string | null;
   /** As in SamplingParams. */
   readonly topLogprobs: number | null;
   readonly echo: boolean;
@@ -79,6 +85,7 @@ export function requestsOf(params: CommonParams, wanted: Wanted): GenerationRequ
       stopTokenIds: params.stop_token_ids ?? [],
       ignoreEos: params.ignore_eos ?? false,
       echo: wanted.echo,
+      ...(wanted.tenant !== null && { tenant: wanted.tenant }),
     }))
   );
 }

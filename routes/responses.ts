@@ -34,7 +34,7 @@ export function generationResponses<A extends z.ZodType, C extends z.ZodType>(
     ...FAILURES,
     413: failure("The body is too large"),
     415: failure("The body is not declared as JSON"),
-    429: failure("Too many requests are under way; see Retry-After"),
+    429: failure("Too many requests are under way, or a limit of the API key; see Retry-After"),
     500: failure("A fault of the server"),
   } as const;
 }

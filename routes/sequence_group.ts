@@ -42,7 +42,7 @@ export class SequenceGroup {
   static async open(
     router: RequestRouterHandle,
     requests: readonly GenerationRequest[],
-    options: { readonly signal: AbortSignal; readonly timer: () => SequenceTimer },
+    options: { readonly signal: AbortSignal; readonly timer: (index: number) => SequenceTimer },
   ): Promise<SequenceGroup> {
     const group = new SequenceGroup(router);
     const { signal } = options;
@@ -81,14 +81,21 @@ export class SequenceGroup {
     }
   }
 
-  #submit(request: GenerationRequest, timer: () => SequenceTimer): void {
+  #submit(request: GenerationRequest, timer: (index: number) => SequenceTimer): void {
     const submission = this.#router.submit(request);
     switch (submission.kind) {
       case "accepted": {
         const { events } = submission;
         const index = this.#sequences.length;
         const { id } = request;
-        this.#sequences.push({ id, index, events, timer: timer(), armed: false, ended: false });
+        this.#sequences.push({
+          id,
+          index,
+          events,
+          timer: timer(index),
+          armed: false,
+          ended: false,
+        });
         return;
       }
       case "full":

@@ -1,11 +1,22 @@
 import { z } from "@hono/zod-openapi";
-import type { Usage as SequenceUsage } from "../actors/request_router/protocol.ts";
+import type { FirstTokenTimes, Usage as SequenceUsage } from "../actors/request_router/protocol.ts";
 
-/** Token counts as OpenAI gives them. */
+const ms = (description: string) => z.number().openapi({ description });
+const Timings = z.object({
+  queue_ms: ms("Waiting for a place in the batch or for memory."),
+  adapter_ms: ms("Waiting for the adapter: from disk and on its way to the GPU."),
+  prefill_ms: ms("From the first step with this request to its first token."),
+}).openapi("Timings", {
+  description: "What the time to the first choice's first token went into, in milliseconds, " +
+    "once its prompt was tokenised. Only where include_timings is true.",
+});
+
+/** Token counts as OpenAI gives them, and our timings. */
 export const Usage = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
   total_tokens: z.int(),
+  timings: Timings.optional(),
 }).openapi("Usage");
 export type Usage = z.infer<typeof Usage>;
 
@@ -13,13 +24,15 @@ export type Usage = z.infer<typeof Usage>;
 export class UsageSum {
   #prompt = 0;
   #completion = 0;
+  #times: SequenceUsage["times"];
 
-  /** `n` choices a prompt, in order. */
-  constructor(private readonly n: number) {}
+  /** `n` choices a prompt, in order; with `timings` those of the first choice are part of it. */
+  constructor(private readonly n: number, private readonly timings: boolean) {}
 
   add(index: number, usage: SequenceUsage): void {
     if (index % this.n === 0) this.#prompt += usage.promptTokens;
     this.#completion += usage.completionTokens;
+    if (index === 0 && this.timings) this.#times = usage.times;
   }
 
   get total(): Usage {
@@ -27,6 +40,16 @@ export class UsageSum {
       prompt_tokens: this.#prompt,
       completion_tokens: this.#completion,
       total_tokens: this.#prompt + this.#completion,
+      ...(this.#times && { timings: timingsOf(this.#times) }),
     };
   }
 }
+
+const timingsOf = (times: FirstTokenTimes): z.infer<typeof Timings> => ({
+  queue_ms: rounded(times.queueMs),
+  adapter_ms: rounded(times.adapterMs),
+  prefill_ms: rounded(times.prefillMs),
+});
+
+/** To microseconds. */
+const rounded = (ms: number) => Math.round(ms * 1000) / 1000;

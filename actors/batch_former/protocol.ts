@@ -16,6 +16,8 @@ export interface Sequence {
   /** Tokens that end the sequence (EOS and stop token ids); the ending token is reported. */
   readonly stopTokenIds: readonly number[];
   readonly promptLogprobs: boolean;
+  /** Whose it is; absent: nobody's in particular. */
+  readonly tenant?: string;
   /** Tokens that may be made before the first `extend_credit`. */
   readonly credit: number;
 }

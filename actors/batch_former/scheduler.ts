@@ -2,7 +2,7 @@ import type { AdapterId } from "../../memory/ids.ts";
 import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
 import type * as Executor from "../executor/protocol.ts";
 import type * as MemoryManager from "../memory_manager/protocol.ts";
-import type { EngineLoad } from "../request_router/protocol.ts";
+import type { EngineLoad, StepSeconds } from "../request_router/protocol.ts";
 import type { Effects } from "./effects.ts";
 import { Flights } from "./flights.ts";
 import { formBatch, PATIENCE, pickAdmissions } from "./policy.ts";
@@ -43,6 +43,7 @@ export class Scheduler {
   #arrivals = 0;
   #plans = 0;
   #steps = 0;
+  #stepSeconds: StepSeconds = { encode: 0, gpu: 0, read: 0 };
 
   /** @throws {RangeError} when the limits do not let every running sequence have a token. */
   constructor(limits: SchedulerLimits) {
@@ -69,8 +70,8 @@ export class Scheduler {
 
   get load(): EngineLoad {
     const { running, queue, preemptions } = this.#roster;
-    const [waiting, steps] = [queue.length, this.#steps];
-    return { running: running.length, waiting, ...this.#usage, preemptions, steps };
+    const [waiting, steps, stepSeconds] = [queue.length, this.#steps, this.#stepSeconds];
+    return { running: running.length, waiting, ...this.#usage, preemptions, steps, stepSeconds };
   }
 
   /** @throws {Error} when a step failed or an answer makes no sense: the engine must start anew. */
@@ -249,6 +250,7 @@ export class Scheduler {
   #stepped(stepped: Executor.Stepped): void {
     const landed = this.#flights.land(stepped);
     this.#steps++;
+    if (stepped.seconds) this.#stepSeconds = longer(this.#stepSeconds, stepped.seconds);
     for (const { state, row, result } of landed) {
       const output = state.takeResult(row, result);
       if (output) this.#roster.effects.outputs.push(output);
@@ -269,6 +271,12 @@ export class Scheduler {
     if (holder) this.#roster.preempt(holder);
   }
 }
+
+const longer = (sum: StepSeconds, more: StepSeconds): StepSeconds => ({
+  encode: sum.encode + more.encode,
+  gpu: sum.gpu + more.gpu,
+  read: sum.read + more.read,
+});
 
 const NO_USAGE: MemoryManager.MemoryUsage = {
   pages: 0,

@@ -2,6 +2,7 @@ import type { PageId, RequestId, SlotId } from "../../memory/ids.ts";
 import type { Row, SteppedRow } from "../executor/protocol.ts";
 import type { Output, OutputEnd } from "../request_router/protocol.ts";
 import type { TokenLogprobs } from "../sampling.ts";
+import { FirstTokenClock } from "./first_token_clock.ts";
 import type { Sequence } from "./protocol.ts";
 
 /**
@@ -25,7 +26,6 @@ export class SequenceState {
   passedOver = 0;
   /** It did not fit when last asked for. */
   blocked = false;
-  awaitsAdapter = false;
   /** Step count at which it ran out of credit. */
   heldSince = 0;
   /** Pages and pins are held for it. */
@@ -33,6 +33,9 @@ export class SequenceState {
   /** Pages of its block table. */
   pages = 0;
 
+  #awaitsAdapter = false;
+  /** null: an earlier engine made the first token. */
+  readonly #clock: FirstTokenClock | null;
   #slot: SlotId | null = null;
   /** Prompt and generated tokens as far as the host knows them. */
   readonly #tokens: number[];
@@ -52,6 +55,7 @@ export class SequenceState {
     this.arrival = arrival;
     this.#tokens = [...prompt, ...generated];
     this.#credit = generated.length + credit;
+    this.#clock = generated.length === 0 ? new FirstTokenClock() : null;
     // Before a sequence's first token all of its prompt was reported: a replay need not do it again.
     this.#reported = promptLogprobs && generated.length === 0 ? 0 : prompt.length;
   }
@@ -89,6 +93,15 @@ export class SequenceState {
     return made >= this.sequence.maxTokens ? { kind: "finished", reason: "length" } : null;
   }
 
+  get awaitsAdapter(): boolean {
+    return this.#awaitsAdapter;
+  }
+
+  set awaitsAdapter(awaits: boolean) {
+    this.#awaitsAdapter = awaits;
+    this.#clock?.turnTo(awaits ? "adapterMs" : "queueMs");
+  }
+
   get admissible(): boolean {
     return !this.awaitsAdapter && this.#maySample;
   }
@@ -123,6 +136,8 @@ export class SequenceState {
 
   admit(slot: SlotId): void {
     this.#slot = slot;
+    // What keeps an admitted sequence from its first row is its adapter's upload.
+    if (this.sequence.adapters.length > 0) this.#clock?.turnTo("adapterMs");
     this.blocked = false;
     this.passedOver = 0;
   }
@@ -140,6 +155,7 @@ export class SequenceState {
         `Cannot form row: ${this.request} is ${this.phase} with ${this.ready} tokens ready, received ${count}`,
       );
     }
+    this.#clock?.turnTo("prefillMs");
     const position = this.#computed;
     const known = this.#tokens.length;
     const tokens = position < known ? this.#tokens.slice(position, position + count) : null;
@@ -185,6 +201,7 @@ export class SequenceState {
   /** Back in the queue after a preemption, where nobody may pass it: memory is short as it is. */
   requeue(passedOver: number): void {
     this.#leaving = null;
+    this.#clock?.turnTo("queueMs");
     this.blocked = true;
     this.passedOver = passedOver;
   }
@@ -215,7 +232,8 @@ export class SequenceState {
   ): Output {
     const end = tokens.length > 0 ? this.end : null;
     if (end) this.leave("ended");
-    return { request: this.request, tokens, promptLogprobs, end };
+    const times = tokens.length > 0 ? this.#clock?.stop() : null;
+    return { request: this.request, tokens, promptLogprobs, end, ...(times && { times }) };
   }
 
   /** The following prompt token of each position, except of those reported before a preemption. */

@@ -15,6 +15,7 @@ import { type PlanShape, planStep, type StepPlan } from "./step_plan.ts";
 import type { Command, Row, SteppedRow } from "./protocol.ts";
 import { steppedRows } from "./results.ts";
 import { occurrences, openSlot, type Slot } from "./slots.ts";
+import { StepTimer } from "./step_timer.ts";
 
 /** Everything an executor made at start and keeps until its process ends. */
 export interface ExecutorParts {
@@ -40,6 +41,7 @@ export interface PreparedStep {
   /** Of results to read back. */
   readonly bytes: number;
   readonly commands: GPUCommandBuffer;
+  readonly timer: StepTimer;
 }
 
 const STAGING_BYTES = 32 * 2 ** 20;
@@ -55,6 +57,8 @@ export class Executor {
   #gains: Gains | null = null;
   /** What the GPU refused, told by an event some time after the call. */
   #refusal: string | null = null;
+  /** When a step was last read back. */
+  #readAt = 0;
 
   private constructor(parts: ExecutorParts, readback: Readback) {
     this.#parts = parts;
@@ -98,6 +102,7 @@ export class Executor {
    * Steps are prepared, submitted and finished in order; one is submitted and not finished, two where they overlap.
    */
   prepare({ step, rows }: Extract<Command, { kind: "step" }>): PreparedStep {
+    const timer = new StepTimer();
     const { device, buffers, forward } = this.#parts;
     const slots = rows.map((row) => {
       const slot = this.#slots.get(row.slot);
@@ -114,14 +119,17 @@ export class Executor {
     pass.end();
     const bytes = plan.tables.logitRows * RESULT_WORDS * 4;
     if (bytes > 0) this.#readback.copy(encoder, buffers.results, bytes);
-    return { step, rows, plan, bytes, commands: encoder.finish() };
+    const commands = encoder.finish();
+    timer.end("encode");
+    return { step, rows, plan, bytes, commands, timer };
   }
 
-  submit({ step, commands }: PreparedStep): void {
+  submit({ step, commands, timer }: PreparedStep): void {
     // A refused command buffer runs nothing and says so only here: results since then would be stale.
     if (this.#refusal !== null) {
       throw new Error(`Cannot run step ${step}: the GPU refused work: ${this.#refusal}`);
     }
+    timer.begin();
     this.#parts.device.gpu.queue.submit([commands]);
   }
 
@@ -131,9 +139,15 @@ export class Executor {
   }
 
   /** What a submitted step sampled; with the built-in provider this blocks the thread until it is done. */
-  async finish({ rows, plan, bytes }: PreparedStep): Promise<readonly SteppedRow[]> {
+  async finish({ rows, plan, bytes, timer }: PreparedStep): Promise<readonly SteppedRow[]> {
     const results = bytes === 0 ? new ArrayBuffer(0) : await this.#readback.read(bytes);
-    return steppedRows(rows, plan, new Uint32Array(results));
+    // Where steps overlap, this one had the GPU once the one before was done.
+    timer.notBefore(this.#readAt);
+    this.#readAt = performance.now();
+    timer.end("gpu");
+    const stepped = steppedRows(rows, plan, new Uint32Array(results));
+    timer.end("read");
+    return stepped;
   }
 
   /** One step on its own. */

@@ -2,6 +2,7 @@ import type { AdapterId, PageId, RequestId, SlotId, StepId } from "../../memory/
 import type { AdapterImage } from "../../models/adapter_image.ts";
 import type { SamplingParams, TokenLogprobs } from "../sampling.ts";
 import type { ResidentAdapter } from "../memory_manager/protocol.ts";
+import type { StepSeconds } from "../request_router/protocol.ts";
 
 export type Command =
   /** A sequence takes a slot; everything that stays the same for its life. */
@@ -49,6 +50,7 @@ export type Stepped = {
   readonly kind: "stepped";
   readonly step: StepId;
   readonly rows: readonly SteppedRow[];
+  readonly seconds?: StepSeconds;
 };
 
 export interface SteppedRow {

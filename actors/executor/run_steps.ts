@@ -32,7 +32,10 @@ export async function runSteps(
       const rows = finished && await executor.finish(finished);
       if (prepared && !executor.overlaps) executor.submit(prepared);
       running = prepared;
-      if (finished && rows) await events.send({ kind: "stepped", step: finished.step, rows });
+      if (finished && rows) {
+        const { step, timer: { seconds } } = finished;
+        await events.send({ kind: "stepped", step, rows, seconds });
+      }
     } catch (error) {
       const step = running?.step ?? command?.step;
       if (step !== undefined) {

@@ -15,6 +15,8 @@ export interface GenerationRequest {
   readonly ignoreEos: boolean;
   /** Report the prompt's own tokens too, with logprobs where sampling asks for them (OpenAI's echo). */
   readonly echo: boolean;
+  /** Whose it is; absent: nobody's in particular. */
+  readonly tenant?: string;
 }
 
 export type Prompt =
@@ -75,6 +77,18 @@ export interface Output {
   /** Prompt logprobs that became known (echo), in order; null for the first prompt token. */
   readonly promptLogprobs: readonly (TokenLogprobs | null)[];
   readonly end: OutputEnd | null;
+  /** With a sequence's first token. */
+  readonly times?: FirstTokenTimes;
+}
+
+/** What the time from submission to the first token went into, in the engine; recomputing after a preemption counts as prefill. */
+export interface FirstTokenTimes {
+  /** For a place in the batch, or for pages. */
+  readonly queueMs: number;
+  /** For the adapter: from disk, and its upload. */
+  readonly adapterMs: number;
+  /** From the first row of a step to the first token. */
+  readonly prefillMs: number;
 }
 
 export interface OutputToken {
@@ -107,6 +121,17 @@ export interface EngineLoad {
   readonly residentAdapters: readonly AdapterId[];
   readonly preemptions: number;
   readonly steps: number;
+  /** Where the time of all steps went; absent: not measured. */
+  readonly stepSeconds?: StepSeconds;
+}
+
+export interface StepSeconds {
+  /** Tables, upload and encoding, on the host, while the step before runs. */
+  readonly encode: number;
+  /** From the submit until the GPU is done and its results are on the host. */
+  readonly gpu: number;
+  /** Sorting the results. */
+  readonly read: number;
 }
 
 /** What the router answers a stream's reader; exactly one of the last three ends each request. */
@@ -144,6 +169,8 @@ export interface StreamLogprobs {
 export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
+  /** Absent where it was not measured. */
+  readonly times?: FirstTokenTimes;
 }
 
 /** `invalid` and `too_long` are the client's fault (HTTP 400), `unavailable` ours for now (503), `internal` a bug (500). */

@@ -27,6 +27,7 @@ type AdapterEvent = Extract<EngineEvent, { kind: "adapter_registered" | "adapter
 export class AdapterRegistry {
   readonly #entries = new Map<string, AdapterEntry>();
   readonly #states = new Map<AdapterId, AdapterState>();
+  readonly #names = new Map<AdapterId, string[]>();
   /** In the order of their arrival; two names of the same files are one adapter. */
   readonly #commands: Extract<EngineCommand, { kind: "register" }>[] = [];
 
@@ -39,6 +40,7 @@ export class AdapterRegistry {
       );
     }
     this.#entries.set(entry.name, entry);
+    this.#names.set(entry.id, [...this.namesOf(entry.id), entry.name]);
     if (this.#states.has(entry.id)) return null;
     this.#states.set(entry.id, { kind: "registering" });
     const command = { kind: "register", adapter: entry.id, path: entry.path } as const;
@@ -49,6 +51,11 @@ export class AdapterRegistry {
   get(name: string): RegisteredAdapter | null {
     const entry = this.#entries.get(name);
     return entry ? this.#withState(entry) : null;
+  }
+
+  /** All names of the same files. */
+  namesOf(id: AdapterId): readonly string[] {
+    return this.#names.get(id) ?? [];
   }
 
   list(): RegisteredAdapter[] {

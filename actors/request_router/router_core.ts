@@ -7,6 +7,7 @@ import type { EngineStatus, RouterMessage, RouterOptions, RouterOutputs } from "
 import type { Encoding } from "./prompt_encoder.ts";
 import type {
   EngineLimits,
+  FirstTokenTimes,
   GenerationRequest,
   Output,
   Prompt,
@@ -21,6 +22,8 @@ interface Stream {
   prompt: readonly number[];
   /** Prompt logprobs so far, until the echo is out; null where none are awaited. */
   echo: (TokenLogprobs | null)[] | null;
+  /** null until the first token. */
+  times: FirstTokenTimes | null;
 }
 
 /** What is true of all requests: each message changes the ledger and says what follows from it. */
@@ -87,7 +90,7 @@ export class RouterCore {
     this.#ledger.admit(request.id);
     const continues = request.prompt.kind !== "chat";
     const text = new TextStream(this.#options.vocabulary, { stop: request.stop, continues });
-    this.#streams.set(request.id, { request, text, prompt: [], echo: null });
+    this.#streams.set(request.id, { request, text, prompt: [], echo: null, times: null });
     const encoding = this.#encode(request.prompt);
     if (!(encoding instanceof Promise)) return this.#encoded(request.id, encoding);
     encoding.catch(broken).then((encoding) =>
@@ -148,7 +151,8 @@ export class RouterCore {
     if (progress.kind === "violation") {
       return this.#fail(id, "internal", `the engine broke the protocol: ${progress.error}`);
     }
-    const { tokens, promptLogprobs, end } = progress.output;
+    const { tokens, promptLogprobs, end, times } = progress.output;
+    stream.times ??= times ?? null;
     if (stream.echo) {
       for (const known of promptLogprobs) stream.echo.push(known);
       if (stream.echo.length === stream.prompt.length) this.#echo(stream, stream.echo);
@@ -163,6 +167,7 @@ export class RouterCore {
     const usage = {
       promptTokens: stream.prompt.length,
       completionTokens: stream.text.completionTokens,
+      ...(stream.times && { times: stream.times }),
     };
     this.#end(id, { kind: "finished", reason: piece.reason, usage }, end !== null);
   }

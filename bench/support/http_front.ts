@@ -16,6 +16,7 @@ import { loadModelConfig } from "../../models/parse_config.ts";
 import { Tokenizer } from "../../models/tokenizer.ts";
 import { createApp } from "../../routes/app.ts";
 import { Metrics } from "../../routes/metrics_registry.ts";
+import { RateLimits } from "../../routes/rate_limits.ts";
 import { DelayProbe, type LoopDelay } from "./delay_probe.ts";
 
 /** What GET /bench/load answers. */
@@ -66,6 +67,7 @@ async function serve(streams: number, stepMs: number): Promise<void> {
     status,
     metrics,
     apiKeys: [],
+    limits: new RateLimits(),
     maxBodyBytes: 4 * 2 ** 20,
   });
   const probe = new DelayProbe();

@@ -14,7 +14,10 @@ function observe(...events: EngineEvent[]): string[] {
   registry.add({ name: "reverse", id, path: "/adapters/reverse", parent: "base" });
   const observer = observeEngine({
     registry,
-    metrics: { load: (load) => seen.push(`load ${load.steps}`) },
+    metrics: {
+      load: (load) => seen.push(`load ${load.steps}`),
+      limits: ({ poolTokens }) => seen.push(`pool of ${poolTokens}`),
+    },
     progress: {
       update: (label, done, total, unit) => seen.push(`[${label} ${done}/${total} ${unit}]`),
       stop: () => {},
@@ -38,8 +41,9 @@ const ready = (software: boolean): EngineEvent => ({
 
 Deno.test("observeEngine() warns loudly of a software adapter, and of nothing on a GPU", () => {
   const line = "Ready on A card (builtin), sequences of up to 512 tokens.";
-  assertEquals(observe(ready(false)), [line]);
+  assertEquals(observe(ready(false)), ["pool of 64", line]);
   assertEquals(observe(ready(true)), [
+    "pool of 64",
     "WARNING: no GPU, running on the CPU through A card: correct, but very slow.",
     line,
   ]);

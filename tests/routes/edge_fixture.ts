@@ -2,6 +2,7 @@ import { createApp } from "../../routes/app.ts";
 import type { EdgeApp, EdgeDeps } from "../../routes/edge.ts";
 import { Metrics } from "../../routes/metrics_registry.ts";
 import type { ModelCatalogue } from "../../routes/model_catalogue.ts";
+import { RateLimits } from "../../routes/rate_limits.ts";
 import { adapterId } from "../../memory/ids.ts";
 import { saying, ScriptedRouter } from "../support/scripted_router.ts";
 
@@ -38,6 +39,7 @@ export function openEdge(
     models: catalogue,
     status: () => ({ ready: true, reason: "" }),
     apiKeys: [],
+    limits: new RateLimits(),
     maxBodyBytes: 1 << 20,
     ...options,
     metrics,

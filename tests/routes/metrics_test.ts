@@ -54,8 +54,8 @@ strictly("tokens, their times and how sequences ended are counted", async () => 
   const samples = await scrape(edge);
   assertEquals(samples.get("chorus_prompt_tokens_total"), 6);
   assertEquals(samples.get("chorus_completion_tokens_total"), 4);
-  assertEquals(samples.get("chorus_time_to_first_token_seconds_count"), 2);
-  assertEquals(samples.get("chorus_inter_token_seconds_count"), 2);
+  assertEquals(samples.get('chorus_time_to_first_token_seconds_count{model="adapter"}'), 2);
+  assertEquals(samples.get('chorus_inter_token_seconds_count{model="adapter"}'), 2);
   assertEquals(samples.get('chorus_sequences_ended_total{reason="stop"}'), 2);
   assertEquals(samples.get('chorus_sequences_ended_total{reason="failed"}'), 1);
   assertEquals(samples.get("chorus_sequences_open"), 0);
@@ -105,7 +105,9 @@ strictly("the engine's load shows as gauges; its counters survive its restart", 
   ready = true;
   const samples = await scrape(edge);
   const seen = Object.fromEntries(
-    [...samples].filter(([name]) => /_(sequences|pages|page|adap|pree|steps|ready)/.test(name)),
+    [...samples].filter(([name]) =>
+      /^chorus_(sequences|page|adapters_resident|pree|steps|ready)/.test(name)
+    ),
   );
   assertEquals(seen, {
     chorus_sequences_open: 0,

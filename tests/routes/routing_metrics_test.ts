@@ -1,0 +1,172 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { type AdapterId, adapterId } from "../../memory/ids.ts";
+import { Metrics } from "../../routes/metrics_registry.ts";
+import { finished, said, saying, ScriptedRouter } from "../support/scripted_router.ts";
+import { readExposition, type Sample } from "../support/exposition.ts";
+import { openEdge, post, strictly } from "./edge_fixture.ts";
+
+const LOAD = {
+  running: 3,
+  waiting: 2,
+  pages: 100,
+  freePages: 25,
+  kvPages: 60,
+  adapterPages: 15,
+  residentAdapters: [] as readonly AdapterId[],
+  preemptions: 0,
+  steps: 1,
+};
+const NAMES = new Map([["1", ["upper", "also-upper"]], ["2", ["reverse"]], ["3", ["a,b"]], ["4", [
+  'a"b\\c',
+]]]);
+const namesOf = (id: AdapterId) => NAMES.get(id) ?? [];
+const residents = (...ids: string[]) => ({ ...LOAD, residentAdapters: ids.map(adapterId) });
+
+async function scraped(metrics: Metrics): Promise<Sample[]> {
+  return readExposition((await metrics.render()).text);
+}
+
+/** The one series of vllm:lora_requests_info. */
+async function lora(metrics: Metrics): Promise<Sample> {
+  const found = (await scraped(metrics)).filter(({ name }) => name === "vllm:lora_requests_info");
+  assertEquals(found.length, 1);
+  return found[0] as Sample;
+}
+
+strictly(
+  "residents are all listed in one series, whether or not anyone uses them (vLLM #45325, vLLM #5830)",
+  async () => {
+    const metrics = new Metrics(() => true, { namesOf });
+    assertEquals((await lora(metrics)).labels.running_lora_adapters, "");
+    for (const ids of [["1"], ["1", "2"], ["2"], ["2", "1", "3", "4"]]) {
+      metrics.load(residents(...ids));
+      const names = ids.flatMap((id) => NAMES.get(id) ?? []).filter((name) => name !== "a,b");
+      assertEquals((await lora(metrics)).labels.running_lora_adapters, names.sort().join(","));
+    }
+  },
+);
+
+strictly(
+  "there is room for the residents and for as many of their size as free pages hold",
+  async () => {
+    const metrics = new Metrics(() => true, { namesOf });
+    metrics.load(residents("1", "2")); // 7.5 pages each
+    assertEquals((await lora(metrics)).labels.max_lora, "5");
+    metrics.load({ ...residents("1", "2"), freePages: 0 });
+    assertEquals((await lora(metrics)).labels.max_lora, "2");
+  },
+);
+
+strictly("its value is the time of the last change", async () => {
+  const metrics = new Metrics(() => true, { namesOf });
+  metrics.load(residents("1"));
+  const before = Date.now() / 1000;
+  const first = await lora(metrics);
+  assert(first.value >= before && first.value <= Date.now() / 1000);
+  metrics.load({ ...residents("1"), running: 9 });
+  assertEquals(await lora(metrics), first);
+});
+
+strictly("an adapter that is not on the GPU is waiting until its first token", async () => {
+  const go = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const router = new ScriptedRouter(async function* () {
+    yield* saying([]).take(1);
+    begun.resolve();
+    await go.promise;
+    yield said("x");
+    yield finished(1);
+  });
+  const metrics = new Metrics(() => true, { namesOf });
+  const { app } = openEdge(router, { metrics });
+  const answer = app.request("/v1/completions", post({ model: "reverse", prompt: "x", n: 2 }));
+  await begun.promise;
+  assertEquals((await lora(metrics)).labels.waiting_lora_adapters, "reverse");
+  metrics.load(residents("2"));
+  assertEquals((await lora(metrics)).labels.waiting_lora_adapters, "");
+  metrics.load(residents("1"));
+  assertEquals((await lora(metrics)).labels.waiting_lora_adapters, "reverse");
+  go.resolve();
+  await (await answer).body?.cancel();
+  assertEquals((await lora(metrics)).labels.waiting_lora_adapters, "");
+});
+
+strictly("load is told under the names of the endpoint picker's protocol", async () => {
+  const metrics = new Metrics(() => true, { namesOf });
+  metrics.load(LOAD);
+  const limits = { maxModelLen: 512, poolTokens: 8000, device: "", software: true };
+  metrics.limits({ ...limits, provider: "builtin" });
+  const samples = new Map((await scraped(metrics)).map((sample) => [sample.name, sample]));
+  assertEquals(samples.get("vllm:num_requests_running")?.value, 3);
+  assertEquals(samples.get("vllm:num_requests_waiting")?.value, 2);
+  assertEquals(samples.get("vllm:kv_cache_usage_perc")?.value, 0.6);
+  assertEquals(samples.get("vllm:cache_config_info")?.labels, {
+    block_size: "16",
+    num_gpu_blocks: "500",
+  });
+});
+
+strictly("what engines count goes on when another engine begins at zero", async () => {
+  const metrics = new Metrics(() => true);
+  const stepSeconds = { encode: 1, gpu: 5, read: 0.5 };
+  const counts = {
+    ...{ hostAdapters: 4, hostBytes: 4096, diskLoads: 3, failedLoads: 1, hostEvictions: 0 },
+    ...{ gpuEvictions: 2, gpuHits: 40, gpuMisses: 6, prefetches: 1, uploads: 6 },
+    ...{ uploadBytes: 6000, uploadSeconds: 0.25 },
+  };
+  metrics.load({ ...LOAD, stepSeconds, residency: counts });
+  metrics.load({
+    ...LOAD,
+    stepSeconds: { ...stepSeconds, gpu: 1 },
+    residency: { ...counts, gpuHits: 2 },
+  });
+  const text = (await metrics.render()).text;
+  assertMatch(text, /^chorus_step_seconds_total\{part="gpu"\} 6$/m);
+  assertMatch(text, /^chorus_adapter_hits_total 42$/m);
+  assertMatch(text, /^chorus_adapter_upload_bytes_total 6000$/m);
+  assertMatch(text, /^chorus_adapters_host 4$/m);
+});
+
+strictly(
+  "times are kept for base and adapters, and for each model only where that is asked for",
+  async () => {
+    for (const perAdapter of [false, true]) {
+      const { app, metrics } = openEdge(undefined, {
+        metrics: new Metrics(() => true, { perAdapter }),
+      });
+      for (const model of ["demo", "upper", "reverse"]) {
+        await (await app.request("/v1/completions", post({ model, prompt: "x" }))).body?.cancel();
+      }
+      const seen = (await scraped(metrics)).flatMap(({ name, labels }) =>
+        name === "chorus_time_to_first_token_seconds_count" ? [labels.model] : []
+      );
+      assertEquals(seen, perAdapter ? ["demo", "upper", "reverse"] : ["base", "adapter"]);
+    }
+  },
+);
+
+strictly("usage says where the time to the first token went, when it is asked for", async () => {
+  const times = { queueMs: 1.23456, adapterMs: 0, prefillMs: 20 };
+  const edge = openEdge(
+    new ScriptedRouter(function* () {
+      yield* saying([]).take(1);
+      yield said("x");
+      const end = finished(1);
+      if (end.kind === "finished") yield { ...end, usage: { ...end.usage, times } };
+    }),
+  );
+  const timings = { queue_ms: 1.235, adapter_ms: 0, prefill_ms: 20 };
+  const ask = async (body: object) =>
+    await (await edge.app.request("/v1/completions", post({ model: "demo", prompt: "x", ...body })))
+      .text();
+  const told = JSON.stringify(timings).slice(1, -1);
+  assert((await ask({ include_timings: true })).includes(told));
+  const stream = await ask({ include_timings: true, stream: true });
+  assert(stream.split("\n\n").at(-3)?.includes(told), stream);
+  assert(!(await ask({})).includes("timings"));
+  assert(
+    !(await ask({ stream: true, stream_options: { include_usage: true } })).includes("timings"),
+  );
+  const { text } = await edge.metrics.render();
+  assertMatch(text, /^chorus_prefill_seconds_sum\{model="base"\} 0.08$/m);
+});
