@@ -6,11 +6,12 @@ import type { Sender } from "../channel.ts";
 import type * as Executor from "../executor/protocol.ts";
 import type * as Loader from "../loader/protocol.ts";
 import type { EngineEvent } from "../request_router/protocol.ts";
-import { MemoryManager } from "./manager.ts";
+import { MemoryManager, type ResidencyLimits } from "./manager.ts";
 import type { Command } from "./protocol.ts";
 
 export interface MemoryManagerWiring {
   readonly shape: MemoryShape;
+  readonly limits: ResidencyLimits;
   readonly epoch: Epoch;
   readonly loader: Sender<Loader.Command>;
   /** The same channel that the batch former sends its steps through: uploads must keep their order to them. */
@@ -21,12 +22,12 @@ export interface MemoryManagerWiring {
 
 /** The actor that owns page numbers and adapter images. */
 export function memoryManager(wiring: MemoryManagerWiring): Behavior<MemoryManager, Command> {
-  const { shape, epoch, loader, executor, former, outbox } = wiring;
+  const { shape, epoch, limits, loader, executor, former, outbox } = wiring;
   return {
     name: "memory_manager",
-    start: () => new MemoryManager(shape, epoch),
+    start: () => new MemoryManager(shape, epoch, limits),
     async handle(manager, command): Promise<Next> {
-      const effects = manager.handle(command);
+      const effects = manager.handle(command, performance.now());
       for (const message of effects.loader) await loader.send(message);
       for (const message of effects.executor) await executor.send(message);
       for (const message of effects.former) await former.send(message);

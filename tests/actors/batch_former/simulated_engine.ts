@@ -29,6 +29,8 @@ interface Mail {
 }
 
 const MAILBOXES = ["former", "memory", "executor", "loader"] as const;
+/** Beside the mailboxes: the executor's slices of adapters. */
+const WORK = [...MAILBOXES, "uploads"] as const;
 
 /** What a client saw of a request. */
 export interface Seen {
@@ -81,7 +83,9 @@ export class SimulatedEngine {
 
   /** Delivers one message of a mailbox that `random` picks; false where all are empty. */
   deliver(random: () => number): boolean {
-    const full = MAILBOXES.filter((name) => this.#mail[name].length > 0);
+    const full = WORK.filter((name) =>
+      name === "uploads" ? this.#executor.uploading : this.#mail[name].length > 0
+    );
     const name = full[Math.floor(random() * full.length)];
     if (!name) return false;
     this.#deliverTo(name);
@@ -97,7 +101,7 @@ export class SimulatedEngine {
     }
   }
 
-  #deliverTo(name: keyof Mail): void {
+  #deliverTo(name: typeof WORK[number]): void {
     switch (name) {
       case "former": {
         const message = this.#take("former");
@@ -119,6 +123,11 @@ export class SimulatedEngine {
       case "executor": {
         const stepped = this.#executor.apply(this.#take("executor"));
         if (stepped) this.#mail.former.push(stepped);
+        return;
+      }
+      case "uploads": {
+        const uploaded = this.#executor.uploadPage();
+        if (uploaded) this.#mail.memory.push(uploaded);
         return;
       }
       case "loader":

@@ -4,6 +4,7 @@ import type * as BatchFormer from "../../../actors/batch_former/protocol.ts";
 import { Channel } from "../../../actors/channel.ts";
 import type * as Executor from "../../../actors/executor/protocol.ts";
 import type * as Loader from "../../../actors/loader/protocol.ts";
+import { RESIDENCY_DEFAULTS } from "../../../actors/memory_manager/manager.ts";
 import { memoryManager } from "../../../actors/memory_manager/actor.ts";
 import type { Command } from "../../../actors/memory_manager/protocol.ts";
 import type { EngineEvent } from "../../../actors/request_router/protocol.ts";
@@ -17,7 +18,7 @@ Deno.test("the upload is with the executor before the batch former hears of the 
   const outbox = new Channel<EngineEvent>({ capacity: 8 });
   const shape = { layerPages: 10, headPages: 0, pagesPerBlock: 1, blockTokens: 16 };
   const actor = spawn(
-    memoryManager({ shape, epoch: epoch(1), loader, executor, former, outbox }),
+    memoryManager({ shape, limits: RESIDENCY_DEFAULTS, epoch: epoch(1), loader, executor, former, outbox }),
     mailbox,
   );
   const adapter = adapterId("a");
@@ -37,7 +38,7 @@ Deno.test("the upload is with the executor before the batch former hears of the 
   // The executor's mailbox is full: the manager must not answer before the upload is in it.
   await executor.send({ kind: "step", step: 1 as Executor.Stepped["step"], rows: [] });
   const wants = [{ request: requestId("r"), tokens: 1, adapters: [adapter], spareTokens: 0 }];
-  await mailbox.send({ kind: "plan", plan: 1, wants });
+  await mailbox.send({ kind: "plan", plan: 1, wants, upcoming: [] });
   await new Promise((resolve) => setTimeout(resolve, 5));
   assertEquals(former.tryReceive(), { state: "empty" });
   await executor.receive();

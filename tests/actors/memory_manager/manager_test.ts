@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Effects, MemoryManager } from "../../../actors/memory_manager/manager.ts";
+import type { Effects } from "../../../actors/memory_manager/effects.ts";
+import { MemoryManager } from "../../../actors/memory_manager/manager.ts";
 import type { Want } from "../../../actors/memory_manager/protocol.ts";
 import { adapterId, epoch, requestId } from "../../../memory/ids.ts";
 import type { AdapterImage } from "../../../models/adapter_image.ts";
@@ -28,7 +29,7 @@ const want = (name: string, tokens: number, ...adapters: string[]): Want => ({
 
 let plans = 0;
 function plan(manager: MemoryManager, ...wants: Want[]) {
-  const effects = manager.handle({ kind: "plan", plan: ++plans, wants });
+  const effects = manager.handle({ kind: "plan", plan: ++plans, wants, upcoming: [] });
   manager.checkIntegrity();
   const [planned] = effects.former;
   assert(planned?.kind === "planned");

@@ -1,0 +1,54 @@
+import type { AdapterId } from "../../memory/ids.ts";
+
+/** More would only fill the loader's inbox, and take away the choice of what to load next. */
+const LOADS_AT_ONCE = 4;
+
+/**
+ * What to read from disk next: adapters that a request waits for, then those that requests in the queue will
+ * want, then those only registered, each once and in the order of asking. A slow one takes one lane of several.
+ */
+export class LoadQueue {
+  readonly #awaited = new Set<AdapterId>();
+  #expected: readonly AdapterId[] = [];
+  readonly #registered = new Set<AdapterId>();
+  readonly #loading = new Set<AdapterId>();
+
+  /** To be read once, when there is nothing better to do. */
+  register(adapter: AdapterId): void {
+    if (!this.#loading.has(adapter)) this.#registered.add(adapter);
+  }
+
+  /** Someone waits for it. */
+  hurry(adapter: AdapterId): void {
+    if (!this.#loading.has(adapter)) this.#awaited.add(adapter);
+  }
+
+  /** Replaces what is expected to be waited for. */
+  expect(adapters: readonly AdapterId[]): void {
+    this.#expected = adapters;
+  }
+
+  expects(adapter: AdapterId): boolean {
+    return this.#expected.includes(adapter);
+  }
+
+  /** The loader has answered. */
+  ended(adapter: AdapterId): void {
+    this.#loading.delete(adapter);
+  }
+
+  /** The next to read, of those still `wanting` it; null where all lanes are taken or nothing is to do. */
+  next(wanting: (adapter: AdapterId) => boolean): AdapterId | null {
+    if (this.#loading.size >= LOADS_AT_ONCE) return null;
+    for (const some of [this.#awaited, this.#expected, this.#registered]) {
+      for (const adapter of some) {
+        if (this.#loading.has(adapter) || !wanting(adapter)) continue;
+        this.#awaited.delete(adapter);
+        this.#registered.delete(adapter);
+        this.#loading.add(adapter);
+        return adapter;
+      }
+    }
+    return null;
+  }
+}
