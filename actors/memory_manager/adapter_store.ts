@@ -107,7 +107,8 @@ export class AdapterStore {
   /** What the loader is to read now. */
   loadNext(out: Effects): void {
     const wanting = (id: AdapterId) =>
-      !this.#host.has(id) && this.#host.couldHold(this.shape(id)?.bytes ?? 0);
+      !this.#host.has(id) && !this.#adapters.get(id)?.failure &&
+      this.#host.couldHold(this.shape(id)?.bytes ?? 0);
     for (let id = this.#loads.next(wanting); id !== null; id = this.#loads.next(wanting)) {
       const adapter = this.#adapters.get(id);
       if (adapter) out.loader.push({ kind: "load", adapter: id, path: adapter.path });

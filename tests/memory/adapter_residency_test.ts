@@ -19,7 +19,10 @@ function residency() {
   adapters.add(small, layerPages(2));
   adapters.add(large, layerPages(6));
   adapters.add(head, { layerPages: 1, headPages: 3 });
-  for (const adapter of [small, large, head]) assert(adapters.bringIn(adapter, 1));
+  for (const adapter of [small, large, head]) {
+    assert(adapters.bringIn(adapter, 1));
+    adapters.arrived(adapter, 1);
+  }
   return { layers, heads, adapters };
 }
 

@@ -25,11 +25,17 @@ function memory(): UnifiedMemory {
   return memory;
 }
 
-const kinds = (memory: UnifiedMemory, tick: number, ...wants: MemoryWant[]) => {
-  const { grants } = memory.plan(wants, tick);
+/** A plan whose uploads end at once. */
+const plan = (memory: UnifiedMemory, tick: number, ...wants: MemoryWant[]) => {
+  const planned = memory.plan(wants, tick);
   memory.checkIntegrity();
-  return grants.map((grant) => grant.kind);
+  for (const { adapter } of planned.uploads) memory.arrived(adapter, tick);
+  memory.checkIntegrity();
+  return planned;
 };
+
+const kinds = (memory: UnifiedMemory, tick: number, ...wants: MemoryWant[]) =>
+  plan(memory, tick, ...wants).grants.map((grant) => grant.kind);
 
 Deno.test("plan() grants pages and places the adapters, and names the uploads", () => {
   const { grants, uploads } = memory().plan([want("a", 20, ["three", "head"])], 1);
@@ -59,7 +65,7 @@ Deno.test("plan() serves an earlier want before a later one", () => {
 
 Deno.test("a want that is not granted takes nothing, neither pages nor pins", () => {
   const m = memory();
-  m.plan([want("a", 16, ["three"])], 1);
+  plan(m, 1, want("a", 16, ["three"]));
   m.release(requestId("a"), 1);
   // "three" is resident and idle: this want would use it, but cannot have the rest.
   const [grant] = m.plan([want("x", 16), want("b", 80, ["three"])], 2).grants.slice(1);
@@ -75,7 +81,7 @@ Deno.test("a want that is not granted takes nothing, neither pages nor pins", ()
 
 Deno.test("KV takes the pages of idle adapters, and adapters come back when they are wanted again", () => {
   const m = memory();
-  m.plan([want("a", 16, ["four"])], 1);
+  plan(m, 1, want("a", 16, ["four"]));
   m.release(requestId("a"), 1);
   assertEquals(m.usage, {
     pages: 8,
@@ -92,7 +98,7 @@ Deno.test("KV takes the pages of idle adapters, and adapters come back when they
 
 Deno.test("an adapter in use is never evicted, however short pages are", () => {
   const m = memory();
-  m.plan([want("a", 16, ["four"])], 1);
+  plan(m, 1, want("a", 16, ["four"]));
   assertEquals(kinds(m, 2, want("b", 64)), ["exhausted"]);
   assertEquals(m.usage.residentAdapters, [adapterId("four")]);
 });
@@ -157,8 +163,7 @@ Deno.test("any order of plans and releases keeps every page in one place and com
         sizes.forEach((size, i) => m.addAdapter(adapterId(`a${i}`), size));
         rounds.forEach(({ wants, released }, tick) => {
           const before = m.usage;
-          const { grants } = m.plan(wants, tick);
-          m.checkIntegrity();
+          const { grants } = plan(m, tick, ...wants);
           if (grants.every((grant) => grant.kind !== "granted")) assertEquals(m.usage, before);
           m.release(requestId(`r${released}`), tick);
           m.checkIntegrity();
