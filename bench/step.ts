@@ -42,6 +42,9 @@ const { executor, parts } = await startExecutor({
   maxModelLen: software ? 512 : 4096,
   poolBytes: software ? 64 * 2 ** 20 : 24 * 2 ** 30,
   headPoolBytes: null,
+  adapterHostBytes: 2 ** 32,
+  adapterLoadMs: 30_000,
+  uploadBytesPerStep: 16 * 2 ** 20,
   maxBatchTokens: software ? 128 : 2048,
   maxRunning: 128,
   maxRoutes: 1,
@@ -113,13 +116,14 @@ function randomImage(rank: number, modules: readonly string[]): AdapterImage {
 
 async function place(image: AdapterImage, name: string): Promise<Route> {
   const layerPages = takePages(image.layers?.pages ?? 0);
-  await executor.apply({
+  executor.apply({
     kind: "upload",
     adapter: adapterId(name),
     image,
     layerPages,
     headPages: [],
   });
+  while (executor.uploading) await executor.uploadSome();
   return {
     adapter: adapterId(name),
     weight: 1,
@@ -134,7 +138,7 @@ const blocks = Math.ceil((CONTEXT + 64) / 16) * geometry.pagesPerBlock;
 const tables = Array.from({ length: Math.max(...BATCHES) }, () => takePages(blocks));
 
 async function open(slot: number, routes: readonly Route[]): Promise<void> {
-  await executor.apply({
+  executor.apply({
     kind: "open",
     slot: slotId(slot),
     request: requestId(`r${slot}`),

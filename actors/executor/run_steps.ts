@@ -9,6 +9,7 @@ const PATIENCE_MS = 2;
  * The executor's loop. Step N + 1 is prepared while N runs and submitted as soon as N is read back, so the
  * GPU waits for a submit, not for the host's planning and encoding. Where a read waits for its own step alone
  * (Dawn; the built-in provider waits for all submitted work), N + 1 is submitted first and the GPU never waits.
+ * Adapters go up in slices: one step's worth behind every step, and one after another while there are no steps.
  */
 export async function runSteps(
   executor: Executor,
@@ -19,9 +20,15 @@ export async function runSteps(
   while (true) {
     const command: Command | null = running
       ? await within(commands, PATIENCE_MS)
+      : executor.uploading
+      ? await within(commands, 0)
       : await commands.receive();
     if (command !== null && command.kind !== "step") {
-      await executor.apply(command);
+      executor.apply(command);
+      continue;
+    }
+    if (command === null && running === null) {
+      for (const event of await executor.uploadSome()) await events.send(event);
       continue;
     }
     let prepared: PreparedStep | null = null;
@@ -33,6 +40,8 @@ export async function runSteps(
       if (prepared && !executor.overlaps) executor.submit(prepared);
       running = prepared;
       if (finished && rows) await events.send({ kind: "stepped", step: finished.step, rows });
+      // While a step runs the host is free: what it copies now keeps nobody waiting.
+      if (running) for (const event of await executor.uploadSome()) await events.send(event);
     } catch (error) {
       const step = running?.step ?? command?.step;
       if (step !== undefined) {
