@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Receiver, Sender } from "../channel.ts";
 import type { Executor, PreparedStep } from "./executor.ts";
 import type { Command, Event } from "./protocol.ts";
@@ -21,7 +22,7 @@ export async function runSteps(
     const command: Command | null = running
       ? await within(commands, PATIENCE_MS)
       : executor.uploading
-      ? await within(commands, 0)
+      ? await atOnce(commands)
       : await commands.receive();
     if (command !== null && command.kind !== "step") {
       executor.apply(command);
@@ -41,7 +42,7 @@ export async function runSteps(
       running = prepared;
       if (finished && rows) await events.send({ kind: "stepped", step: finished.step, rows });
       // While a step runs the host is free: what it copies now keeps nobody waiting.
-      if (running) for (const event of await executor.uploadSome()) await events.send(event);
+      if (running) { for (const event of await executor.uploadSome()) await events.send(event); }
     } catch (error) {
       const step = running?.step ?? command?.step;
       if (step !== undefined) {
@@ -50,6 +51,14 @@ export async function runSteps(
       return;
     }
   }
+}
+
+/** The next command, or null where none is there; the thread's messages are let in first. */
+async function atOnce(commands: Receiver<Command>): Promise<Command | null> {
+  await setImmediate();
+  const next = commands.tryReceive();
+  if (next.state === "closed") return await commands.receive(); // which says why
+  return next.state === "ok" ? next.value : null;
 }
 
 /** The next command, or null when none comes in time; nothing is lost either way. */
