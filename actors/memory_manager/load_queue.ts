@@ -9,7 +9,9 @@ const LOADS_AT_ONCE = 4;
  */
 export class LoadQueue {
   readonly #awaited = new Set<AdapterId>();
-  #expected: readonly AdapterId[] = [];
+  #expected: ReadonlySet<AdapterId> = new Set();
+  /** Of those expected, the ones that were not read since they are. */
+  #unread = new Set<AdapterId>();
   readonly #registered = new Set<AdapterId>();
   readonly #loading = new Set<AdapterId>();
 
@@ -25,11 +27,12 @@ export class LoadQueue {
 
   /** Replaces what is expected to be waited for. */
   expect(adapters: readonly AdapterId[]): void {
-    this.#expected = adapters;
+    this.#expected = new Set(adapters);
+    this.#unread = new Set(adapters);
   }
 
   expects(adapter: AdapterId): boolean {
-    return this.#expected.includes(adapter);
+    return this.#expected.has(adapter);
   }
 
   /** The loader has answered. */
@@ -40,10 +43,11 @@ export class LoadQueue {
   /** The next to read, of those still `wanting` it; null where all lanes are taken or nothing is to do. */
   next(wanting: (adapter: AdapterId) => boolean): AdapterId | null {
     if (this.#loading.size >= LOADS_AT_ONCE) return null;
-    for (const some of [this.#awaited, this.#expected, this.#registered]) {
+    for (const some of [this.#awaited, this.#unread, this.#registered]) {
       for (const adapter of some) {
         if (this.#loading.has(adapter) || !wanting(adapter)) continue;
         this.#awaited.delete(adapter);
+        this.#unread.delete(adapter);
         this.#registered.delete(adapter);
         this.#loading.add(adapter);
         return adapter;

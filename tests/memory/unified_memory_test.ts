@@ -141,6 +141,54 @@ Deno.test("addAdapter() refuses an adapter that fits neither pool", () => {
   );
 });
 
+Deno.test("a grant says which adapters are still on their way, to everyone who uses them", () => {
+  const m = memory();
+  const arriving = (tick: number, name: string) => {
+    const [grant] = m.plan([want(name, 1, ["three"])], tick).grants;
+    return grant?.kind === "granted" ? grant.arriving : null;
+  };
+  assertEquals(arriving(1, "a"), [adapterId("three")]);
+  assertEquals(arriving(2, "b"), [adapterId("three")]);
+  m.arrived(adapterId("three"), 2);
+  assertEquals(arriving(3, "c"), []);
+  assertEquals(m.found, { hits: 2, misses: 1 });
+});
+
+Deno.test("a want for an adapter whose image is not at hand takes nothing, one on the GPU needs none", () => {
+  const m = memory();
+  const nothing = () => false;
+  const absent = {
+    kind: "absent",
+    request: requestId("a"),
+    adapters: [adapterId("three")],
+  } as const;
+  assertEquals(m.plan([want("a", 1, ["three"])], 1, nothing).grants, [absent]);
+  assertEquals(m.usage.freePages, 8);
+  plan(m, 2, want("a", 1, ["three"]));
+  assertEquals(m.plan([want("b", 1, ["three"])], 3, nothing).grants[0]?.kind, "granted");
+});
+
+Deno.test("prefetch() takes free pages and those of adapters that nobody named, and leaves the spare ones", () => {
+  const m = memory();
+  plan(m, 1, want("a", 16, ["three"]));
+  m.release(requestId("a"), 1);
+  assertEquals(m.prefetch(adapterId("four"), 80, 2), null, "4 + 5 pages do not fit");
+  m.touch([adapterId("three")], 2);
+  assertEquals(m.prefetch(adapterId("four"), 32, 2), null, "three was named in this plan");
+  assertEquals(m.prefetch(adapterId("four"), 16, 2)?.layerPages.length, 4);
+  m.checkIntegrity();
+  assertEquals(m.usage.residentAdapters.length, 2);
+  assertEquals(m.arrivingPages, 4);
+  m.arrived(adapterId("four"), 3);
+  m.addAdapter(adapterId("six"), { layerPages: 6, headPages: 0 });
+  assertEquals(
+    m.prefetch(adapterId("six"), 0, 9)?.layerPages.length,
+    6,
+    "both were named long ago",
+  );
+  assertEquals(m.usage.residentAdapters, [adapterId("six")]);
+});
+
 Deno.test("any order of plans and releases keeps every page in one place and comes back to empty", () => {
   const size = fc.record({ layerPages: fc.nat({ max: 6 }), headPages: fc.nat({ max: 3 }) });
   const wants = fc.array(
