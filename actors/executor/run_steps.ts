@@ -6,6 +6,12 @@ import type { Command, Event } from "./protocol.ts";
 /** How long the next step may take to arrive before the running one is read back without it. */
 const PATIENCE_MS = 2;
 
+/** What of an executor the loop needs. */
+export type StepRunner = Pick<
+  Executor,
+  "apply" | "prepare" | "submit" | "finish" | "uploading" | "uploadSome"
+>;
+
 /**
  * The executor's loop. Step N + 1 is prepared while N runs and submitted as soon as N is read back, so the
  * GPU waits for a submit, not for the host's planning and encoding. Where a read waits for its own step alone
@@ -13,7 +19,7 @@ const PATIENCE_MS = 2;
  * Adapters go up in slices: one step's worth behind every step, and one after another while there are no steps.
  */
 export async function runSteps(
-  executor: Executor,
+  executor: StepRunner,
   commands: Receiver<Command>,
   events: Sender<Event>,
 ): Promise<void> {

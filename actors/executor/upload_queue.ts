@@ -40,8 +40,8 @@ export class UploadQueue {
           `received ${layerPages.length} and ${headPages.length}`,
       );
     }
-    this.#waiting.push(upload);
-    if (this.#waiting.length === 1) this.#parts = partsOf(upload.image);
+    const parts = partsOf(upload.image);
+    if (this.#waiting.push(upload) === 1) this.#parts = parts;
   }
 
   /** The next slice of at most `bytes`, but of one page at least; null where nothing waits. */
