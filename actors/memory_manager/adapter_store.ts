@@ -82,6 +82,11 @@ export class AdapterStore {
     else this.#loads.register(id);
   }
 
+  /** Keeps an image, where it is kept at all, from being the next to go. */
+  touch(id: AdapterId, tick: number): void {
+    this.#host.touch(id, tick);
+  }
+
   /** A want waits for this adapter to be read. */
   wait(id: AdapterId): void {
     this.#awaited.add(id);

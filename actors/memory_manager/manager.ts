@@ -91,9 +91,9 @@ export class MemoryManager {
     effects: Effects,
     nowMs: number,
   ): Planned {
+    const tick = ++this.#tick;
     const early = wants.map((want) => this.#refusal(want, nowMs));
     const servable = wants.filter((_, i) => !early[i]);
-    const tick = ++this.#tick;
     this.#memory.touch(upcoming, tick);
     const served = this.#memory.plan(servable, tick, (id) => this.#store.has(id));
     for (const place of served.uploads) this.#upload(place, effects);
@@ -137,13 +137,20 @@ export class MemoryManager {
 
   /** The answer to a want that cannot be served whatever memory holds; null where it may be. */
   #refusal({ request, adapters }: Want, nowMs: number): Grant | null {
-    for (const adapter of adapters) {
+    let bytes = 0;
+    for (const adapter of new Set(adapters)) {
       const registered = this.#store.isRegistered(adapter);
+      bytes += this.#store.shape(adapter)?.bytes ?? 0;
       if (registered && this.#memory.hasPlace(adapter)) continue; // whatever became of its files
       const error = this.#store.refusal(adapter, nowMs);
       if (error !== null) return { kind: "refused", request, error };
+      this.#store.touch(adapter, this.#tick);
     }
-    return null;
+    const { hostBytes } = this.#limits;
+    if (bytes <= hostBytes) return null;
+    const error = `Cannot use these adapters together: adapter-host-bytes is ${hostBytes}, ` +
+      `received images of ${bytes} bytes`;
+    return { kind: "refused", request, error };
   }
 
   #upload({ adapter, layerPages, headPages }: PlacedAdapter, effects: Effects): void {
