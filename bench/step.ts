@@ -137,7 +137,7 @@ async function place(image: AdapterImage, name: string): Promise<Route> {
 const blocks = Math.ceil((CONTEXT + 64) / 16) * geometry.pagesPerBlock;
 const tables = Array.from({ length: Math.max(...BATCHES) }, () => takePages(blocks));
 
-async function open(slot: number, routes: readonly Route[]): Promise<void> {
+function open(slot: number, routes: readonly Route[]): void {
   executor.apply({
     kind: "open",
     slot: slotId(slot),
@@ -163,7 +163,7 @@ async function median(run: () => Promise<void>, runs: number): Promise<number> {
 
 /** Seconds of a decode step of `batch` rows at CONTEXT tokens. */
 async function decode(batch: number, routeOf: (row: number) => readonly Route[]): Promise<number> {
-  for (let slot = 0; slot < batch; slot++) await open(slot, routeOf(slot));
+  for (let slot = 0; slot < batch; slot++) open(slot, routeOf(slot));
   let first = true;
   const prepare = () => {
     const rows = Array.from({ length: batch }, (_, slot) => ({
@@ -279,7 +279,7 @@ for (const [name, image, distinct] of sets) {
 
 console.log("\nprefill    tokens       ms  TFLOP/s");
 for (const count of PREFILLS) {
-  await open(0, []);
+  open(0, []);
   const pages = takePages(Math.ceil(count / 16) * geometry.pagesPerBlock);
   let first = true;
   const seconds = await median(async () => {

@@ -70,12 +70,12 @@ export class GoldenExecutor {
     };
   }
 
-  async open(
+  open(
     slot: number,
     prompt: readonly number[],
     routes: readonly Route[],
     sampling: SamplingParams = GREEDY,
-  ): Promise<Sequence> {
+  ): Sequence {
     const sequence = { slot: slotId(slot), prompt, routes };
     this.#executor.apply({
       kind: "open",
