@@ -1,11 +1,13 @@
 import type { AdapterId } from "../../memory/ids.ts";
 
-/** More would only fill the loader's inbox, and take away the choice of what to load next. */
-const LOADS_AT_ONCE = 4;
+/** Reads that someone waits for: enough that a few which hang hold up no other. */
+const LOADS_AT_ONCE = 16;
+/** Reads under way above which nothing is read that nobody waits for: more only takes the choice away. */
+const AHEAD_AT_ONCE = 4;
 
 /**
  * What to read from disk next: adapters that a request waits for, then those that requests in the queue will
- * want, then those only registered, each once and in the order of asking. A slow one takes one lane of several.
+ * want, then those only registered, each once and in the order of asking. What is slow takes one of many lanes.
  */
 export class LoadQueue {
   readonly #awaited = new Set<AdapterId>();
@@ -43,7 +45,8 @@ export class LoadQueue {
   /** The next to read, of those still `wanting` it; null where all lanes are taken or nothing is to do. */
   next(wanting: (adapter: AdapterId) => boolean): AdapterId | null {
     if (this.#loading.size >= LOADS_AT_ONCE) return null;
-    for (const some of [this.#awaited, this.#unread, this.#registered]) {
+    const ahead = this.#loading.size < AHEAD_AT_ONCE ? [this.#unread, this.#registered] : [];
+    for (const some of [this.#awaited, ...ahead]) {
       for (const adapter of some) {
         if (this.#loading.has(adapter) || !wanting(adapter)) continue;
         this.#awaited.delete(adapter);

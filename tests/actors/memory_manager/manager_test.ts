@@ -133,13 +133,13 @@ Deno.test("an adapter larger than the pool is rejected when it is loaded", () =>
   );
 });
 
-Deno.test("four adapters are loaded at a time, those that someone waits for first", () => {
+Deno.test("four adapters are read ahead at a time, and those that someone waits for beside them", () => {
   const manager = managerOf();
   const names = ["a", "b", "c", "d", "e", "f", "g"];
   assertEquals(names.flatMap((name) => loads(register(manager, name))), ["a", "b", "c", "d"]);
   manager.handle({ kind: "plan", plan: 0, wants: [], upcoming: [adapterId("f")] });
-  plan(manager, want("r", 1, "g"));
-  assertEquals(loads(loaded(manager, "a")), ["g"]);
+  assertEquals(loads(plan(manager, want("r", 1, "g"))), ["g"]);
+  assertEquals(loads(loaded(manager, "a")), []);
   assertEquals(loads(loaded(manager, "b")), ["e"], "nothing is expected any more");
 });
 

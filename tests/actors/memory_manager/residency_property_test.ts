@@ -133,7 +133,7 @@ class World {
       assert(!this.#loads.includes(adapter), "an adapter is read once at a time");
       this.#loads.push(adapter);
     }
-    assert(this.#loads.length <= 4, "a few are read at a time");
+    assert(this.#loads.length <= 16, "a few are read at a time");
     for (const command of executor) {
       assert(command.kind === "upload");
       this.#uploads.push({ ...command, done: 0 });
