@@ -9,7 +9,7 @@ const PATIENCE_MS = 2;
 /** What of an executor the loop needs. */
 export type StepRunner = Pick<
   Executor,
-  "apply" | "prepare" | "submit" | "finish" | "uploading" | "uploadSome"
+  "apply" | "prepare" | "submit" | "finish" | "overlaps" | "uploading" | "uploadSome"
 >;
 
 /**

@@ -8,8 +8,12 @@ import { adapterId, slotId, stepId } from "../../../memory/ids.ts";
 /** Writes down what it is told; an upload takes three slices. */
 class Recorder implements StepRunner {
   readonly log: string[] = [];
+  readonly overlaps: boolean;
   #slices = 0;
 
+  constructor(overlaps: boolean) {
+    this.overlaps = overlaps;
+  }
   get uploading(): boolean {
     return this.#slices > 0;
   }
@@ -41,8 +45,8 @@ const close: Command = { kind: "close", slot: slotId(1) };
 const step = (n: number): Command => ({ kind: "step", step: stepId(n), rows: [] });
 
 /** Runs until `count` events have come. */
-async function run(commands: readonly Command[], count: number) {
-  const executor = new Recorder();
+async function run(commands: readonly Command[], count: number, overlaps = false) {
+  const executor = new Recorder(overlaps);
   const inbox = new Channel<Command>({ capacity: 64 });
   const events = new Channel<Event>({ capacity: 64 });
   for (const command of commands) inbox.trySend(command);
@@ -87,4 +91,18 @@ Deno.test("without steps the slices follow each other, and other commands are do
 Deno.test("a step that is there goes before the slices", async () => {
   const { log } = await run([upload, step(1)], 2);
   assertEquals(log, ["upload", "prepare 1", "submit 1", "slice", "finish 1", "slice", "slice"]);
+});
+
+Deno.test("where a read waits for its own step alone, a slice still goes behind the step that runs next", async () => {
+  const { log } = await run([upload, step(1), step(2)], 3, true);
+  assertEquals(log.slice(0, 8), [
+    "upload",
+    "prepare 1",
+    "submit 1",
+    "slice",
+    "prepare 2",
+    "submit 2",
+    "finish 1",
+    "slice",
+  ]);
 });
