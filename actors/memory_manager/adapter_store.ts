@@ -82,6 +82,16 @@ export class AdapterStore {
     else this.#loads.register(id);
   }
 
+  /** Makes an adapter unknown: who waits for it hears so, and its image goes when no upload reads it. */
+  forget(id: AdapterId, out: Effects): void {
+    this.#adapters.delete(id);
+    this.#loads.forget(id);
+    this.#host.delete(id);
+    if (!this.#awaited.delete(id)) return;
+    const error = `Cannot use adapter: it is not registered any more, received ${id}`;
+    out.former.push({ kind: "adapter_unavailable", adapter: id, error });
+  }
+
   /** Keeps an image, where it is kept at all, from being the next to go. */
   touch(id: AdapterId, tick: number): void {
     this.#host.touch(id, tick);

@@ -37,6 +37,13 @@ export class LoadQueue {
     return this.#expected.has(adapter);
   }
 
+  /** Not to be read any more; where it is being read already, the answer is still due. */
+  forget(adapter: AdapterId): void {
+    this.#awaited.delete(adapter);
+    this.#unread.delete(adapter);
+    this.#registered.delete(adapter);
+  }
+
   /** The loader has answered. */
   ended(adapter: AdapterId): void {
     this.#loading.delete(adapter);
@@ -49,9 +56,7 @@ export class LoadQueue {
     for (const some of [this.#awaited, ...ahead]) {
       for (const adapter of some) {
         if (this.#loading.has(adapter) || !wanting(adapter)) continue;
-        this.#awaited.delete(adapter);
-        this.#unread.delete(adapter);
-        this.#registered.delete(adapter);
+        this.forget(adapter);
         this.#loading.add(adapter);
         return adapter;
       }
