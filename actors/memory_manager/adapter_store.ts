@@ -77,7 +77,10 @@ export class AdapterStore {
     this.#adapters.set(id, adapter);
     adapter.path = path;
     adapter.failure = null;
-    if (!adapter.shape && known && this.#unusable(id, known) === null) adapter.shape = known;
+    // Forgotten and not gone yet, or told by an earlier engine: either way there is nothing to read.
+    const image = this.#host.get(id);
+    const shape = image ? shapeOf(image) : known;
+    if (!adapter.shape && shape && this.#unusable(id, shape) === null) adapter.shape = shape;
     if (adapter.shape) this.#tellRegistered(id, adapter.shape, out);
     else this.#loads.register(id);
   }

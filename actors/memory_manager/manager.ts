@@ -43,7 +43,7 @@ export class MemoryManager {
       limits,
       epoch,
       this.#traffic,
-      (id, size) => memory.hasPlace(id) ? null : memory.addAdapter(id, size),
+      (id, size) => memory.addAdapter(id, size),
     );
   }
 

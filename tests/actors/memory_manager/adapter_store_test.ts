@@ -53,3 +53,17 @@ Deno.test("an adapter that failed is read again, from its new place, when it is 
   store.loaded(a, image, 1, 0, out);
   assert(store.has(a));
 });
+
+Deno.test("an adapter that comes back before its image is gone is registered at once", () => {
+  const store = storeOf();
+  store.register({ kind: "register", adapter: a, path: "/a" }, effects());
+  store.loaded(a, image, 1, 0, effects());
+  store.hold(a, 1);
+  store.forget(a, effects());
+  const out = effects();
+  store.register({ kind: "register", adapter: a, path: "/a" }, out);
+  store.loadNext(out);
+  assertEquals([out.events.map(({ kind }) => kind), out.loader], [["adapter_registered"], []]);
+  store.letGo(a);
+  assert(store.has(a));
+});
