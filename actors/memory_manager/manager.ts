@@ -177,6 +177,7 @@ export class MemoryManager {
     nowMs: number,
   ): void {
     const expected: AdapterId[] = [];
+    let spare = spareTokens;
     // What is expected together must fit together, or one would push the other out for ever.
     let room = this.#limits.hostBytes / 2;
     for (const adapter of upcoming) {
@@ -184,9 +185,12 @@ export class MemoryManager {
       room -= this.#store.shape(adapter)?.bytes ?? 0;
       if (room < 0) break;
       expected.push(adapter);
-      if (!this.#store.has(adapter) || spareTokens === null || this.#busy) continue;
-      const place = this.#memory.prefetch(adapter, spareTokens, this.#tick);
-      if (!place) continue;
+      if (!this.#store.has(adapter) || spare === null || this.#busy) continue;
+      const place = this.#memory.prefetch(adapter, spare, this.#tick);
+      if (!place) {
+        spare = null; // not every plan need try them all
+        continue;
+      }
       this.#traffic.count("prefetches");
       this.#upload(place, effects);
     }
