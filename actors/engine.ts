@@ -20,6 +20,9 @@ import { openSocket, type SocketLink } from "./socket_channel.ts";
 
 const CAPACITY = { socket: 1024, executor: 64, loader: 64, former: 4096, memory: 4096 } as const;
 
+/** An adapter that failed to load is not looked at again for so long. */
+const RETRY_MS = 5000;
+
 /** A Worker whose crash is this process's crash, and a link to it. */
 function startWorker<Out, In>(file: string, options: EngineOptions, capacity: number) {
   const worker = new Worker(new URL(file, import.meta.url), { type: "module" });
@@ -79,6 +82,11 @@ async function run(options: EngineOptions): Promise<void> {
           blockTokens: BLOCK_TOKENS,
           pagesPerBlock: ready.pagesPerBlock,
         },
+        limits: {
+          hostBytes: options.adapterHostBytes,
+          uploadBytesPerStep: options.uploadBytesPerStep,
+          retryMs: RETRY_MS,
+        },
         epoch,
         loader: loader.sender,
         executor: watchdog.sender,
@@ -137,6 +145,7 @@ async function run(options: EngineOptions): Promise<void> {
       }
     }),
     forward(executor.receiver, async (event) => {
+      if (event.kind === "uploaded") return await memory.send(event);
       if (event.kind !== "stepped" && event.kind !== "step_failed") return;
       watchdog.answered();
       await former.send(event);

@@ -13,6 +13,12 @@ export interface EngineOptions {
   readonly poolBytes: number | null;
   /** Bytes of the pool for adapters on embed_tokens and lm_head; null: a share of the pool. */
   readonly headPoolBytes: number | null;
+  /** Bytes of adapter images in host memory. */
+  readonly adapterHostBytes: number;
+  /** Milliseconds that reading one adapter's files may take. */
+  readonly adapterLoadMs: number;
+  /** Bytes of adapters that are uploaded between two steps. */
+  readonly uploadBytesPerStep: number;
   /** Tokens of one step over all sequences. */
   readonly maxBatchTokens: number;
   /** Sequences that run at once. */

@@ -42,6 +42,9 @@ const { executor, parts } = await startExecutor({
   maxModelLen: software ? 512 : 4096,
   poolBytes: software ? 64 * 2 ** 20 : 24 * 2 ** 30,
   headPoolBytes: null,
+  adapterHostBytes: 2 ** 32,
+  adapterLoadMs: 30_000,
+  uploadBytesPerStep: 16 * 2 ** 20,
   maxBatchTokens: software ? 128 : 2048,
   maxRunning: 128,
   maxRoutes: 1,
@@ -113,13 +116,14 @@ function randomImage(rank: number, modules: readonly string[]): AdapterImage {
 
 async function place(image: AdapterImage, name: string): Promise<Route> {
   const layerPages = takePages(image.layers?.pages ?? 0);
-  await executor.apply({
+  executor.apply({
     kind: "upload",
     adapter: adapterId(name),
     image,
     layerPages,
     headPages: [],
   });
+  while (executor.uploading) await executor.uploadSome();
   return {
     adapter: adapterId(name),
     weight: 1,
@@ -133,8 +137,8 @@ async function place(image: AdapterImage, name: string): Promise<Route> {
 const blocks = Math.ceil((CONTEXT + 64) / 16) * geometry.pagesPerBlock;
 const tables = Array.from({ length: Math.max(...BATCHES) }, () => takePages(blocks));
 
-async function open(slot: number, routes: readonly Route[]): Promise<void> {
-  await executor.apply({
+function open(slot: number, routes: readonly Route[]): void {
+  executor.apply({
     kind: "open",
     slot: slotId(slot),
     request: requestId(`r${slot}`),
@@ -159,7 +163,7 @@ async function median(run: () => Promise<void>, runs: number): Promise<number> {
 
 /** Seconds of a decode step of `batch` rows at CONTEXT tokens. */
 async function decode(batch: number, routeOf: (row: number) => readonly Route[]): Promise<number> {
-  for (let slot = 0; slot < batch; slot++) await open(slot, routeOf(slot));
+  for (let slot = 0; slot < batch; slot++) open(slot, routeOf(slot));
   let first = true;
   const prepare = () => {
     const rows = Array.from({ length: batch }, (_, slot) => ({
@@ -279,7 +283,7 @@ for (const [name, image, distinct] of sets) {
 
 console.log("\nprefill    tokens       ms  TFLOP/s");
 for (const count of PREFILLS) {
-  await open(0, []);
+  open(0, []);
   const pages = takePages(Math.ceil(count / 16) * geometry.pagesPerBlock);
   let first = true;
   const seconds = await median(async () => {

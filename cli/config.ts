@@ -10,6 +10,8 @@ const count = (least: number, most = Number.MAX_SAFE_INTEGER) =>
     z.number().min(least, `expected at least ${least}`).max(most, `expected at most ${most}`),
   );
 
+const seconds = z.string().regex(/^\d+(\.\d+)?$/, "expected a number of seconds").transform(Number);
+
 /** Every option of `deno task serve`: flag, meaning, default and check, written once. */
 const OPTIONS = {
   model: {
@@ -77,6 +79,24 @@ const OPTIONS = {
     fallback: undefined,
     schema: bytes.optional(),
   },
+  adapterHostBytes: {
+    flag: "--adapter-host-bytes <bytes>",
+    about: "host memory for adapters ready to upload; others are read from disk when wanted",
+    fallback: "4GiB",
+    schema: bytes.pipe(z.number().positive("expected at least 1 byte")),
+  },
+  adapterLoadTimeout: {
+    flag: "--adapter-load-timeout <seconds>",
+    about: "how long reading one adapter's files may take before its requests fail",
+    fallback: "30",
+    schema: seconds.pipe(z.number().positive("expected more than 0 seconds")),
+  },
+  uploadBytesPerStep: {
+    flag: "--upload-bytes-per-step <bytes>",
+    about: "adapter bytes uploaded between two steps, which is what running streams wait for",
+    fallback: "16MiB",
+    schema: bytes.pipe(z.number().min(2 ** 16, "expected at least 64KiB")),
+  },
   maxBatchTokens: {
     flag: "--max-batch-tokens <tokens>",
     about: "tokens of one step over all sequences",
@@ -129,7 +149,7 @@ const OPTIONS = {
     flag: "--drain-seconds <seconds>",
     about: "how long running streams may go on after SIGTERM",
     fallback: "30",
-    schema: z.string().regex(/^\d+(\.\d+)?$/, "expected a number of seconds").transform(Number),
+    schema: seconds,
   },
 } as const;
 

@@ -14,6 +14,8 @@ export interface AdapterPlace {
 }
 
 interface Resident extends AdapterPlace {
+  /** Its image is still being copied there: the pages are nobody else's, whoever pins or forgets it. */
+  arriving: boolean;
   pins: number;
   lastUsed: number;
 }
@@ -25,7 +27,10 @@ export class AdapterResidency {
   readonly #sizes = new Map<AdapterId, PageCounts>();
   readonly #residents = new Map<AdapterId, Resident>();
   readonly #pinned = new Map<RequestId, Set<AdapterId>>();
+  /** To be dropped as soon as nothing keeps them. */
+  readonly #forgotten = new Set<AdapterId>();
   #idle: PageCounts = { layerPages: 0, headPages: 0 };
+  #evictions = 0;
   #listed: readonly AdapterId[] | null = null;
 
   constructor(layers: PagePool, heads: PagePool) {
@@ -33,9 +38,19 @@ export class AdapterResidency {
     this.#heads = heads;
   }
 
-  /** Makes an adapter known; its image waits in host memory, and stays there whatever is evicted. */
+  /** Makes an adapter known; it must not be resident with another size. */
   add(adapter: AdapterId, size: PageCounts): void {
+    this.#forgotten.delete(adapter);
     this.#sizes.set(adapter, size);
+  }
+
+  /** Makes an adapter unknown: at once, or when its last request and its upload have ended. */
+  forget(adapter: AdapterId): void {
+    const resident = this.#residents.get(adapter);
+    if (resident && !isIdle(resident)) return void this.#forgotten.add(adapter);
+    if (resident) this.#drop(adapter, resident);
+    this.#sizes.delete(adapter);
+    this.#forgotten.delete(adapter);
   }
 
   /** Pages of an adapter wherever it is; undefined where it was never added. */
@@ -48,7 +63,22 @@ export class AdapterResidency {
     return this.#residents.get(adapter);
   }
 
-  /** Pages of adapters that no request has pinned: what eviction can give. */
+  /** Adapters evicted to make room, since the start. */
+  get evictions(): number {
+    return this.#evictions;
+  }
+
+  /** Its image is not all there yet: no step may use it. */
+  isArriving(adapter: AdapterId): boolean {
+    return this.#residents.get(adapter)?.arriving ?? false;
+  }
+
+  /** Pages that will be idle when what is on its way has arrived. */
+  get arrivingIdle(): PageCounts {
+    return pagesOf([...this.#residents.values()].filter((r) => r.arriving && r.pins === 0));
+  }
+
+  /** Pages of adapters that are there and that no request has pinned: what eviction can give. */
   get idle(): PageCounts {
     return this.#idle;
   }
@@ -64,7 +94,7 @@ export class AdapterResidency {
     if (resident) resident.lastUsed = tick;
   }
 
-  /** Gives an adapter pages, unpinned; null, and nothing taken, where there are too few free ones. */
+  /** Gives an adapter pages, unpinned and arriving; null, and nothing taken, where too few are free. */
   bringIn(adapter: AdapterId, tick: number): AdapterPlace | null {
     const size = this.#sizes.get(adapter);
     if (!size || this.#residents.has(adapter)) {
@@ -76,11 +106,21 @@ export class AdapterResidency {
     const layerPages = this.#layers.allocate(size.layerPages);
     if (!layerPages) return null;
     const headPages = this.#heads.allocate(size.headPages) ?? [];
-    const resident = { layerPages, headPages, pins: 0, lastUsed: tick };
+    const resident = { layerPages, headPages, arriving: true, pins: 0, lastUsed: tick };
     this.#residents.set(adapter, resident);
     this.#listed = null;
-    this.#addIdle(resident, 1);
     return resident;
+  }
+
+  /** The whole image is in its pages, or follows before any step that is sent from now on. */
+  arrived(adapter: AdapterId, tick: number): void {
+    const resident = this.#resident(adapter);
+    if (!resident.arriving) {
+      throw new RangeError(`Cannot end upload: the adapter was not arriving, received ${adapter}`);
+    }
+    resident.arriving = false;
+    resident.lastUsed = tick;
+    this.#rest(adapter, resident);
   }
 
   /** Keeps a resident adapter in place for a request; false where it already was. */
@@ -89,7 +129,8 @@ export class AdapterResidency {
     const mine = this.#pinned.get(request) ?? new Set();
     if (mine.has(adapter)) return false;
     this.#pinned.set(request, mine.add(adapter));
-    if (resident.pins++ === 0) this.#addIdle(resident, -1);
+    if (isIdle(resident)) this.#addIdle(resident, -1);
+    resident.pins++;
     return true;
   }
 
@@ -98,7 +139,8 @@ export class AdapterResidency {
     if (!mine?.delete(adapter)) return;
     if (mine.size === 0) this.#pinned.delete(request);
     const resident = this.#resident(adapter);
-    if (--resident.pins === 0) this.#addIdle(resident, 1);
+    resident.pins--;
+    this.#rest(adapter, resident);
   }
 
   /** Unpins all adapters of a request; they stay where they are until pages are short. */
@@ -109,13 +151,19 @@ export class AdapterResidency {
     }
   }
 
-  /** Evicts idle adapters until both pools have `needed` pages free; false, and nothing evicted, if they cannot. */
-  makeRoom(needed: PageCounts, tick: number): boolean {
+  /**
+   * Evicts idle adapters, of those last used before `before`, until both pools have `needed` pages free;
+   * false, and nothing evicted, if they cannot.
+   */
+  makeRoom(needed: PageCounts, tick: number, before = Infinity): boolean {
+    const idle = before === Infinity ? this.#idle : pagesOf(
+      [...this.#residents.values()].filter((r) => isIdle(r) && r.lastUsed < before),
+    );
     const layerShort = () => needed.layerPages - this.#layers.free;
     const headShort = () => needed.headPages - this.#heads.free;
-    if (layerShort() > this.#idle.layerPages || headShort() > this.#idle.headPages) return false;
-    while (layerShort() > 0) this.#evict(this.#worst("layerPages", tick));
-    while (headShort() > 0) this.#evict(this.#worst("headPages", tick));
+    if (layerShort() > idle.layerPages || headShort() > idle.headPages) return false;
+    while (layerShort() > 0) this.#evict(this.#worst("layerPages", tick, before));
+    while (headShort() > 0) this.#evict(this.#worst("headPages", tick, before));
     return true;
   }
 
@@ -125,7 +173,6 @@ export class AdapterResidency {
     for (const adapters of this.#pinned.values()) {
       for (const adapter of adapters) pins.set(adapter, (pins.get(adapter) ?? 0) + 1);
     }
-    const idle = { layerPages: 0, headPages: 0 };
     for (const [adapter, resident] of this.#residents) {
       const size = this.#sizes.get(adapter);
       const whole = size?.layerPages === resident.layerPages.length &&
@@ -134,10 +181,11 @@ export class AdapterResidency {
         throw new Error(`Cannot trust residency: pages or pins disagree, received ${adapter}`);
       }
       pins.delete(adapter);
-      if (resident.pins > 0) continue;
-      idle.layerPages += resident.layerPages.length;
-      idle.headPages += resident.headPages.length;
+      if (isIdle(resident) && this.#forgotten.has(adapter)) {
+        throw new Error(`Cannot trust residency: forgotten but there, received ${adapter}`);
+      }
     }
+    const idle = pagesOf([...this.#residents.values()].filter(isIdle));
     if (pins.size > 0) {
       throw new Error(`Cannot trust residency: pinned but gone, received ${[...pins.keys()]}`);
     }
@@ -156,12 +204,12 @@ export class AdapterResidency {
   }
 
   /** The idle adapter whose pages have lain unused most: page-ticks, so large and long unused ones go first. */
-  #worst(pool: keyof AdapterPlace, tick: number): AdapterId {
+  #worst(pool: keyof AdapterPlace, tick: number, before: number): AdapterId {
     let worst: AdapterId | null = null;
     let most = -1;
     for (const [adapter, resident] of this.#residents) {
       const pages = resident[pool].length;
-      if (resident.pins > 0 || pages === 0) continue;
+      if (!isIdle(resident) || pages === 0 || resident.lastUsed >= before) continue;
       const cost = pages * (tick - resident.lastUsed + 1);
       if (cost > most) [worst, most] = [adapter, cost];
     }
@@ -170,7 +218,19 @@ export class AdapterResidency {
   }
 
   #evict(adapter: AdapterId): void {
-    const resident = this.#resident(adapter);
+    this.#evictions++;
+    this.#drop(adapter, this.#resident(adapter));
+  }
+
+  /** Something that kept it in place has ended. */
+  #rest(adapter: AdapterId, resident: Resident): void {
+    if (!isIdle(resident)) return;
+    this.#addIdle(resident, 1);
+    if (this.#forgotten.has(adapter)) this.forget(adapter);
+  }
+
+  /** Frees the pages of an idle adapter. */
+  #drop(adapter: AdapterId, resident: Resident): void {
     this.#residents.delete(adapter);
     this.#listed = null;
     this.#addIdle(resident, -1);
@@ -190,4 +250,15 @@ export class AdapterResidency {
       headPages: this.#idle.headPages + sign * place.headPages.length,
     };
   }
+}
+
+const isIdle = ({ arriving, pins }: Resident): boolean => !arriving && pins === 0;
+
+function pagesOf(places: readonly AdapterPlace[]): PageCounts {
+  let [layerPages, headPages] = [0, 0];
+  for (const place of places) {
+    layerPages += place.layerPages.length;
+    headPages += place.headPages.length;
+  }
+  return { layerPages, headPages };
 }

@@ -25,6 +25,14 @@ export type MemoryGrant =
     readonly request: RequestId;
     readonly newPages: readonly PageId[];
     readonly adapters: readonly PlacedAdapter[];
+    /** Those of the adapters that no step may use yet: their images are still being copied. */
+    readonly arriving: readonly AdapterId[];
+  }
+  /** These adapters are not on the GPU and their images not at hand; nothing was taken. */
+  | {
+    readonly kind: "absent";
+    readonly request: RequestId;
+    readonly adapters: readonly AdapterId[];
   }
   | {
     readonly kind: "exhausted";
@@ -40,7 +48,7 @@ export interface PlacedAdapter extends AdapterPlace {
 
 export interface MemoryPlan {
   readonly grants: readonly MemoryGrant[];
-  /** Adapters that were given pages and must be copied there before any grant is used. */
+  /** Adapters that were given pages and must be copied there; `arrived` tells that they were. */
   readonly uploads: readonly PlacedAdapter[];
 }
 
@@ -66,22 +74,75 @@ export class UnifiedMemory {
     this.#adapters = new AdapterResidency(this.#layers, this.#heads);
   }
 
-  /** Makes an adapter usable. Returns why it can never be resident, or null. */
+  /** Granted requests that found an adapter of theirs on the GPU, and that did not. */
+  readonly found = { hits: 0, misses: 0 };
+
+  /** Makes an adapter usable, unless it is already. Returns why it can never be resident, or null. */
   addAdapter(adapter: AdapterId, size: PageCounts): string | null {
     const error = this.#tooLarge(size, `adapter ${adapter}`);
     if (error === null) this.#adapters.add(adapter, size);
     return error;
   }
 
-  /** Serves `wants` in order; `tick` counts plans and says how long an adapter has been idle. */
-  plan(wants: readonly MemoryWant[], tick: number): MemoryPlan {
+  /** Makes an adapter unknown; its pages are free when its last request and its upload have ended. */
+  forgetAdapter(adapter: AdapterId): void {
+    this.#adapters.forget(adapter);
+  }
+
+  /** On the GPU, or on its way there. */
+  hasPlace(adapter: AdapterId): boolean {
+    return this.#adapters.place(adapter) !== undefined;
+  }
+
+  /**
+   * Serves `wants` in order; `tick` counts plans and says how long an adapter has been idle. An adapter can be
+   * brought in only where its image is `atHand`.
+   */
+  plan(
+    wants: readonly MemoryWant[],
+    tick: number,
+    atHand: (adapter: AdapterId) => boolean = () => true,
+  ): MemoryPlan {
     // What a later want will use must not be evicted for an earlier one while anything else can go.
     for (const want of wants) {
       for (const adapter of want.adapters) this.#adapters.touch(adapter, tick);
     }
     const uploads: PlacedAdapter[] = [];
-    const grants = wants.map((want) => this.#serve(want, tick, uploads));
+    const grants = wants.map((want) => this.#serve(want, tick, atHand, uploads));
     return { grants, uploads };
+  }
+
+  /**
+   * Brings an adapter in before any request that will use it is served, if that takes pages from nobody but
+   * adapters that this plan did not name, and leaves `spareTokens` room; null where it does not.
+   */
+  prefetch(adapter: AdapterId, spareTokens: number, tick: number): PlacedAdapter | null {
+    const size = this.#adapters.size(adapter);
+    if (!size) return null;
+    const layerPages = size.layerPages + this.#table.pagesFor(spareTokens);
+    if (!this.#adapters.makeRoom({ ...size, layerPages }, tick, tick)) return null;
+    this.#adapters.bringIn(adapter, tick);
+    return this.#placed([adapter])[0] ?? null;
+  }
+
+  /** Keeps adapters from being the next to go: they will be wanted soon. */
+  touch(adapters: readonly AdapterId[], tick: number): void {
+    for (const adapter of adapters) this.#adapters.touch(adapter, tick);
+  }
+
+  /** An upload has ended: what was granted with the adapter arriving may run. */
+  arrived(adapter: AdapterId, tick: number): void {
+    this.#adapters.arrived(adapter, tick);
+  }
+
+  /** Pages of the layers' pool that anyone may take when the uploads under way have ended. */
+  get arrivingPages(): number {
+    return this.#adapters.arrivingIdle.layerPages;
+  }
+
+  /** Adapters evicted from the GPU to make room, since the start. */
+  get evictions(): number {
+    return this.#adapters.evictions;
   }
 
   /** Frees a sequence's pages and unpins its adapters; nothing happens where it holds none. */
@@ -105,9 +166,16 @@ export class UnifiedMemory {
     this.#heads.checkIntegrity(this.#adapters.owners("headPages"));
   }
 
-  #serve(want: MemoryWant, tick: number, uploads: PlacedAdapter[]): MemoryGrant {
+  #serve(
+    want: MemoryWant,
+    tick: number,
+    atHand: (adapter: AdapterId) => boolean,
+    uploads: PlacedAdapter[],
+  ): MemoryGrant {
     const { request, tokens } = want;
     const adapters = [...new Set(want.adapters)];
+    const missing = adapters.filter((adapter) => !this.hasPlace(adapter) && !atHand(adapter));
+    if (missing.length > 0) return { kind: "absent", request, adapters: missing };
     const error = this.#unservable(adapters, tokens);
     if (error !== null) return { kind: "refused", request, error };
 
@@ -115,10 +183,10 @@ export class UnifiedMemory {
     const absent = adapters.filter((adapter) => !this.#adapters.place(adapter));
     // Pinned first, so that making room for one of the request's adapters never evicts another.
     const pinned = residents.filter((adapter) => this.#adapters.pin(adapter, request));
-    const arriving = this.#sizeOf(absent);
+    const newcomers = this.#sizeOf(absent);
     const needed = {
-      layerPages: this.#table.missing(request, tokens) + arriving.layerPages,
-      headPages: arriving.headPages,
+      layerPages: this.#table.missing(request, tokens) + newcomers.layerPages,
+      headPages: newcomers.headPages,
     };
     const spare = this.#table.pagesFor(want.spareTokens);
     const short = this.#shortage(needed, spare);
@@ -126,6 +194,8 @@ export class UnifiedMemory {
       for (const adapter of pinned) this.#adapters.unpin(adapter, request);
       return { kind: "exhausted", request, ...short };
     }
+    this.found.hits += pinned.length;
+    this.found.misses += absent.length;
     this.#adapters.makeRoom(needed, tick);
     for (const adapter of absent) {
       if (!this.#adapters.bringIn(adapter, tick)) {
@@ -136,7 +206,8 @@ export class UnifiedMemory {
     }
     const newPages = this.#table.grow(request, tokens);
     if (!newPages) throw new Error(`Cannot grow sequence: its room is gone, received ${request}`);
-    return { kind: "granted", request, newPages, adapters: this.#placed(adapters) };
+    const arriving = adapters.filter((adapter) => this.#adapters.isArriving(adapter));
+    return { kind: "granted", request, newPages, adapters: this.#placed(adapters), arriving };
   }
 
   #placed(adapters: readonly AdapterId[]): PlacedAdapter[] {

@@ -1,4 +1,5 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type AdapterFiles } from "./adapter_files.ts";
 
 /**
  * sha256 (hex) over an adapter's config and weights: an adapter's identity, whatever its name.
@@ -6,9 +7,9 @@ import { createHash } from "node:crypto";
  */
 export async function adapterDigest(directory: string): Promise<string> {
   const hash = createHash("sha256");
-  for (const name of ["adapter_config.json", "adapter_model.safetensors"]) {
+  for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS]) {
     using file = await Deno.open(`${directory}/${name}`);
-    hash.update(`${name}:${(await file.stat()).size}:`);
+    begin(hash, name, (await file.stat()).size);
     const bytes = new Uint8Array(2 ** 20);
     for (let count = await file.read(bytes); count !== null; count = await file.read(bytes)) {
       hash.update(bytes.subarray(0, count));
@@ -16,3 +17,14 @@ export async function adapterDigest(directory: string): Promise<string> {
   }
   return hash.digest("hex");
 }
+
+/** The same of files that were read. */
+export function digestOfFiles({ config, weights }: AdapterFiles): string {
+  const hash = createHash("sha256");
+  begin(hash, ADAPTER_CONFIG, config.length).update(config);
+  begin(hash, ADAPTER_WEIGHTS, weights.length).update(weights);
+  return hash.digest("hex");
+}
+
+/** Name and size first, so that no bytes can pass from one file to the other. */
+const begin = (hash: Hash, name: string, size: number): Hash => hash.update(`${name}:${size}:`);

@@ -31,6 +31,29 @@ export interface AdapterImage {
   readonly dora: boolean;
 }
 
+/** What of an adapter does not change with where its image is: enough to plan for it without one. */
+export interface AdapterShape {
+  readonly rank: number;
+  readonly bytes: number;
+  /** Pages in every layer's pool, and in the head pool. */
+  readonly layerPages: number;
+  readonly headPages: number;
+  readonly moduleRanks: readonly number[];
+  readonly headRanks: readonly number[];
+}
+
+export function shapeOf({ layers, head, maxRank, ...ranks }: AdapterImage): AdapterShape {
+  const { moduleRanks, headRanks } = ranks;
+  return {
+    rank: maxRank,
+    bytes: (layers?.bytes.byteLength ?? 0) + (head?.bytes.byteLength ?? 0),
+    layerPages: layers?.pages ?? 0,
+    headPages: head?.pages ?? 0,
+    moduleRanks,
+    headRanks,
+  };
+}
+
 export interface PackedPages {
   /** Copies (layers) one after another, each `pages * pageBytes` bytes. */
   readonly bytes: SharedArrayBuffer;

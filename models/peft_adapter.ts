@@ -1,3 +1,9 @@
+import {
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  type AdapterFiles,
+  missingWeights,
+} from "./adapter_files.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { isFile } from "./is_file.ts";
 import {
@@ -16,7 +22,7 @@ import {
   type ModuleTensors,
   PEFT_PREFIX,
 } from "./peft_tensors.ts";
-import { readJsonSync } from "./read_json.ts";
+import { parseJson, readJsonSync } from "./read_json.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import { readFloats } from "./tensor_values.ts";
 
@@ -53,16 +59,33 @@ export function openPeftAdapter(
   model: ModelConfig,
   base: Checkpoint,
 ): PeftAdapter {
-  const config = readConfig(`${directory}/adapter_config.json`);
-  const path = `${directory}/adapter_model.safetensors`;
-  if (!isFile(path)) {
-    const pickle = `${directory}/adapter_model.bin`;
-    const why = isFile(pickle) ? `${pickle}: a pickle file can run code; ` : "";
-    throw new TypeError(
-      `Cannot load adapter: ${why}save it as adapter_model.safetensors, received ${directory}`,
-    );
-  }
-  const file = SafetensorsFile.open(path);
+  const config = readConfig(`${directory}/${ADAPTER_CONFIG}`);
+  const path = `${directory}/${ADAPTER_WEIGHTS}`;
+  if (!isFile(path)) throw missingWeights(directory, isFile(`${directory}/adapter_model.bin`));
+  return check(directory, config, SafetensorsFile.open(path), model, base);
+}
+
+/** The same of files that were read already. */
+export function parsePeftAdapter(
+  { directory, config, weights }: AdapterFiles,
+  model: ModelConfig,
+  base: Checkpoint,
+): PeftAdapter {
+  const path = `${directory}/${ADAPTER_CONFIG}`;
+  const json = parseJson(new TextDecoder().decode(config), path, "load adapter");
+  const file = SafetensorsFile.of(`${directory}/${ADAPTER_WEIGHTS}`, weights);
+  return check(directory, parsePeftConfig(json, path), file, model, base);
+}
+
+/** Takes `file` over, and closes it where it is refused. */
+function check(
+  directory: string,
+  config: PeftConfig,
+  file: SafetensorsFile,
+  model: ModelConfig,
+  base: Checkpoint,
+): PeftAdapter {
+  const { path } = file;
   try {
     const found = modulesOf(file, model, base);
     if (found.length === 0) {

@@ -19,7 +19,8 @@ export function readJsonSync(path: string, action: string): unknown {
   }
 }
 
-function parseJson(text: string, path: string, action: string): unknown {
+/** @throws {SyntaxError} naming the file that is not JSON. */
+export function parseJson(text: string, path: string, action: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -29,16 +29,36 @@ const Header = z.record(
   }),
 );
 
-/** An open .safetensors file: its tensors by name, read by ranges into memory the caller reuses. */
+/** Bytes by ranges, of an open file or in memory. */
+interface Source {
+  readonly size: number;
+  /** Fills `target` from byte `offset`. */
+  read(offset: number, target: Uint8Array): void;
+  close(): void;
+}
+
+/** A .safetensors file, open or in memory: its tensors by name, read by ranges into memory the caller reuses. */
 export class SafetensorsFile implements Disposable {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  readonly #file: Deno.FsFile;
+  readonly #source: Source;
 
-  private constructor(path: string, file: Deno.FsFile, tensors: ReadonlyMap<string, TensorInfo>) {
+  private constructor(path: string, source: Source) {
     this.path = path;
-    this.#file = file;
-    this.tensors = tensors;
+    this.#source = source;
+    this.tensors = readHeader(path, source);
+  }
+
+  /**
+   * The file at `path`, whose content was read already.
+   * @throws {TypeError} as `open` does.
+   */
+  static of(path: string, content: Uint8Array): SafetensorsFile {
+    return new SafetensorsFile(path, {
+      size: content.length,
+      read: (offset, target) => target.set(content.subarray(offset, offset + target.length)),
+      close: () => {},
+    });
   }
 
   /** @throws {TypeError} naming the file and the tensor whose entry does not hold. */
@@ -51,7 +71,14 @@ export class SafetensorsFile implements Disposable {
       throw new TypeError(`Cannot read safetensors: no such file, received ${path}`);
     }
     try {
-      return new SafetensorsFile(path, file, readHeader(path, file));
+      return new SafetensorsFile(path, {
+        size: file.statSync().size,
+        read: (offset, target) => {
+          file.seekSync(offset, Deno.SeekMode.Start);
+          readFully(file, target, path);
+        },
+        close: () => file.close(),
+      });
     } catch (error) {
       file.close();
       throw error;
@@ -74,12 +101,11 @@ export class SafetensorsFile implements Disposable {
           `received range ${offset}..${offset + target.length}`,
       );
     }
-    this.#file.seekSync(tensor.offset + offset, Deno.SeekMode.Start);
-    readFully(this.#file, target, this.path);
+    this.#source.read(tensor.offset + offset, target);
   }
 
   [Symbol.dispose](): void {
-    this.#file.close();
+    this.#source.close();
   }
 }
 
@@ -95,20 +121,20 @@ function readFully(file: Deno.FsFile, target: Uint8Array, path: string): void {
   }
 }
 
-function readHeader(path: string, file: Deno.FsFile): Map<string, TensorInfo> {
-  const size = file.statSync().size;
+function readHeader(path: string, source: Source): Map<string, TensorInfo> {
+  const { size } = source;
   const refuse = (why: string): never => {
     throw new TypeError(`Cannot read safetensors ${path}: ${why}`);
   };
   if (size < 8) refuse(`the file is too short for a header, received ${size} bytes`);
   const prefix = new Uint8Array(8);
-  readFully(file, prefix, path);
+  source.read(0, prefix);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
   if (length > LARGEST_HEADER || 8 + length > size) {
     refuse(`the header must lie within the file's ${size} bytes, received a length of ${length}`);
   }
   const bytes = new Uint8Array(length);
-  readFully(file, bytes, path);
+  source.read(8, bytes);
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));

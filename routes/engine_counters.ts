@@ -1,23 +1,7 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { EngineLoad, StepSeconds } from "../actors/request_router/protocol.ts";
 
-/** What the engine counts of adapters; a report may lack it. */
-export interface ResidencyCounts {
-  readonly hostAdapters: number;
-  readonly hostBytes: number;
-  readonly diskLoads: number;
-  readonly failedLoads: number;
-  readonly hostEvictions: number;
-  readonly gpuEvictions: number;
-  readonly gpuHits: number;
-  readonly gpuMisses: number;
-  readonly prefetches: number;
-  readonly uploads: number;
-  readonly uploadBytes: number;
-  readonly uploadSeconds: number;
-}
-
-export type CountedLoad = EngineLoad & { readonly residency?: ResidencyCounts };
+type Residency = EngineLoad["residency"];
 
 const GAUGES = [
   ["hostAdapters", "chorus_adapters_host", "Adapters in host memory."],
@@ -39,8 +23,8 @@ const PARTS = ["encode", "gpu", "read"] as const satisfies readonly (keyof StepS
 
 /** Counters that an engine keeps; an engine's successor begins again at zero, these do not. */
 export class EngineCounters {
-  readonly #gauges: ReadonlyMap<keyof ResidencyCounts, Gauge>;
-  readonly #counters: ReadonlyMap<keyof ResidencyCounts, Counter>;
+  readonly #gauges: ReadonlyMap<keyof Residency, Gauge>;
+  readonly #counters: ReadonlyMap<keyof Residency, Counter>;
   readonly #step: Counter;
   readonly #last = new Map<string, number>();
 
@@ -60,12 +44,10 @@ export class EngineCounters {
     });
   }
 
-  load({ residency, stepSeconds }: CountedLoad): void {
-    if (residency) {
-      for (const [field, gauge] of this.#gauges) gauge.set(residency[field]);
-      for (const [field, counter] of this.#counters) {
-        counter.inc(this.#grown(field, residency[field]));
-      }
+  load({ residency, stepSeconds }: EngineLoad): void {
+    for (const [field, gauge] of this.#gauges) gauge.set(residency[field]);
+    for (const [field, counter] of this.#counters) {
+      counter.inc(this.#grown(field, residency[field]));
     }
     for (const part of stepSeconds ? PARTS : []) {
       this.#step.inc({ part }, this.#grown(part, stepSeconds?.[part] ?? 0));

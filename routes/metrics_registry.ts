@@ -5,7 +5,7 @@ import type {
   FirstTokenTimes,
   StreamEvent,
 } from "../actors/request_router/protocol.ts";
-import { type CountedLoad, EngineCounters } from "./engine_counters.ts";
+import { EngineCounters } from "./engine_counters.ts";
 import { type NamesOf, RoutingMetrics } from "./routing_metrics.ts";
 
 const TTFT_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120];
@@ -112,7 +112,7 @@ export class Metrics {
   }
 
   /** The engine's latest report; its counters begin again at zero after a restart. */
-  load(load: CountedLoad): void {
+  load(load: EngineLoad): void {
     this.#routing.load(load);
     this.#counters.load(load);
     for (const name of ["running", "waiting", "pages", "freePages"] as const) {

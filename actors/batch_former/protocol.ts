@@ -1,7 +1,12 @@
 import type { RequestId } from "../../memory/ids.ts";
 import type { AdapterRoute, SamplingParams } from "../sampling.ts";
 import type { StepFailed, Stepped } from "../executor/protocol.ts";
-import type { AdapterResident, AdapterUnavailable, Planned } from "../memory_manager/protocol.ts";
+import type {
+  AdapterArrived,
+  AdapterResident,
+  AdapterUnavailable,
+  Planned,
+} from "../memory_manager/protocol.ts";
 
 /** A sequence to run, as the ledger knows it. After a replay `generated` is not empty. */
 export interface Sequence {
@@ -29,6 +34,7 @@ export type Command =
   | { readonly kind: "extend_credit"; readonly request: RequestId; readonly tokens: number }
   | Planned
   | AdapterResident
+  | AdapterArrived
   | AdapterUnavailable
   | Stepped
   | StepFailed;

@@ -10,6 +10,8 @@ import { chooseHolder, chooseVictims, type Starved } from "./preemption.ts";
 import type { Command, Sequence } from "./protocol.ts";
 import { Roster } from "./roster.ts";
 import { SequenceState } from "./sequence_state.ts";
+import { UNKNOWN_MEMORY } from "./unknown_memory.ts";
+import { upcomingAdapters } from "./upcoming_adapters.ts";
 
 export interface SchedulerLimits {
   /** Sequences that hold a slot at once. */
@@ -35,7 +37,8 @@ export class Scheduler {
   readonly #roster: Roster;
   readonly #flights = new Flights();
   #open: OpenPlan | null = null;
-  #usage: MemoryManager.MemoryUsage = NO_USAGE;
+  #usage: MemoryManager.MemoryUsage = UNKNOWN_MEMORY.usage;
+  #residency: MemoryManager.Residency = UNKNOWN_MEMORY.residency;
   /** The roster's count of releases that `#usage` knows of. */
   #releasesInUsage = 0;
   /** Something happened since the last plan that may make another one succeed. */
@@ -71,7 +74,8 @@ export class Scheduler {
   get load(): EngineLoad {
     const { running, queue, preemptions } = this.#roster;
     const [waiting, steps, stepSeconds] = [queue.length, this.#steps, this.#stepSeconds];
-    return { running: running.length, waiting, ...this.#usage, preemptions, steps, stepSeconds };
+    const load = { running: running.length, waiting, ...this.#usage, residency: this.#residency };
+    return { ...load, preemptions, steps, stepSeconds };
   }
 
   /** @throws {Error} when a step failed or an answer makes no sense: the engine must start anew. */
@@ -90,6 +94,9 @@ export class Scheduler {
         return this.#planned(command);
       case "adapter_resident":
         for (const state of this.#users(command.adapter)) state.awaitsAdapter = false;
+        break;
+      case "adapter_arrived":
+        for (const state of this.#roster.running) state.arriving.delete(command.adapter);
         break;
       case "adapter_unavailable":
         for (const state of this.#users(command.adapter)) this.#roster.fail(state, command.error);
@@ -129,7 +136,8 @@ export class Scheduler {
       adapters: state.sequence.adapters.map((route) => route.adapter),
       spareTokens: state.phase === "queued" ? spareTokens : 0,
     }));
-    this.#roster.effects.memory.push({ kind: "plan", plan: this.#plans, wants });
+    const upcoming = upcomingAdapters(this.#roster.queue, admissions);
+    this.#roster.effects.memory.push({ kind: "plan", plan: this.#plans, wants, upcoming });
   }
 
   /** @throws {Error} unless each sequence and slot is in one place and the counts add up. */
@@ -167,13 +175,14 @@ export class Scheduler {
   }
 
   /** Turns grants into a step, and finds pages for running sequences that got none. */
-  #planned({ plan, grants, usage }: MemoryManager.Planned): void {
+  #planned({ plan, grants, usage, residency }: MemoryManager.Planned): void {
     if (this.#open?.plan !== plan) {
       throw new Error(`Cannot use plan: ${this.#open?.plan} is open, received ${plan}`);
     }
     const { asked, releases } = this.#open;
     this.#open = null;
     this.#usage = usage;
+    this.#residency = residency;
     this.#releasesInUsage = releases;
     const queued = asked.filter((state) => state.phase === "queued");
     const blocked = new Set(queued.filter((state) => state.blocked));
@@ -208,6 +217,7 @@ export class Scheduler {
     switch (grant.kind) {
       case "granted":
         state.takePages(grant.newPages);
+        state.arriving = new Set(grant.arriving);
         if (state.phase === "queued") this.#roster.admit(state, grant.adapters);
         break;
       case "waiting":
@@ -243,7 +253,8 @@ export class Scheduler {
   }
 
   #feed(starved: readonly Starved<SequenceState>[]): void {
-    if (this.#usageIsOld) return; // Pages came back while the plan was open: ask again first.
+    // Pages came back while the plan was open, or will when an upload that nobody needs ends: ask again first.
+    if (this.#usageIsOld || this.#residency.arrivingPages > 0) return;
     for (const victim of chooseVictims(this.#roster.running, starved)) this.#roster.preempt(victim);
   }
 
@@ -277,11 +288,3 @@ const longer = (sum: StepSeconds, more: StepSeconds): StepSeconds => ({
   gpu: sum.gpu + more.gpu,
   read: sum.read + more.read,
 });
-
-const NO_USAGE: MemoryManager.MemoryUsage = {
-  pages: 0,
-  freePages: 0,
-  kvPages: 0,
-  adapterPages: 0,
-  residentAdapters: [],
-};

@@ -1,4 +1,4 @@
-import type { PageId, RequestId, SlotId } from "../../memory/ids.ts";
+import type { AdapterId, PageId, RequestId, SlotId } from "../../memory/ids.ts";
 import type { Row, SteppedRow } from "../executor/protocol.ts";
 import type { Output, OutputEnd } from "../request_router/protocol.ts";
 import type { TokenLogprobs } from "../sampling.ts";
@@ -26,6 +26,8 @@ export class SequenceState {
   passedOver = 0;
   /** It did not fit when last asked for. */
   blocked = false;
+  /** Granted, but still being uploaded: it takes part in no step before. */
+  arriving = new Set<AdapterId>();
   /** Step count at which it ran out of credit. */
   heldSince = 0;
   /** Pages and pins are held for it. */
@@ -71,7 +73,7 @@ export class SequenceState {
   get phase(): Phase {
     if (this.#leaving) return "leaving";
     if (this.#slot === null) return "queued";
-    if (this.#computed < this.#tokens.length - 1) return "prefilling";
+    if (this.arriving.size > 0 || this.#computed < this.#tokens.length - 1) return "prefilling";
     return this.ready === 0 && this.#pending === 0 ? "holding" : "decoding";
   }
 
@@ -108,7 +110,7 @@ export class SequenceState {
 
   /** Tokens that could be computed in the next step. */
   get ready(): number {
-    if (this.#leaving) return 0;
+    if (this.#leaving || (this.#slot !== null && this.arriving.size > 0)) return 0;
     const known = this.#tokens.length - this.#computed;
     if (known > 0) return known - (this.#maySample ? 0 : 1);
     return this.#maySample ? 1 : 0;
@@ -194,6 +196,7 @@ export class SequenceState {
     this.#slot = null;
     this.#computed = 0;
     this.#newPages = [];
+    this.arriving = new Set();
     this.reserved = false;
     this.pages = 0;
   }

@@ -1,73 +1,126 @@
+import type { Compiler, Pipeline } from "../../kernels/compiler.ts";
 import type { Device } from "../../kernels/device.ts";
 import { doraGainWork } from "../../kernels/dora_gain/dora_gain.ts";
 import {
-  ABSENT,
-  HEADER_WORDS,
-  type PackedPages,
-  PAGE_LIST_WORD,
-} from "../../models/adapter_image.ts";
-import { pageLocation, type Pool, type PoolLayout } from "./gpu_buffers.ts";
-import type { compileGains } from "./pipelines.ts";
+  imageScatter,
+  imageScatterWork,
+  SCATTER_HEADER,
+  SCATTER_LANES,
+} from "../../kernels/image_scatter/image_scatter.ts";
+import { ABSENT, HEADER_WORDS, type PackedPages } from "../../models/adapter_image.ts";
+import type { Pool } from "./gpu_buffers.ts";
+import type { compileGains, PipelineShape } from "./pipelines.ts";
+import type { Slice } from "./upload_queue.ts";
 
 export type Gains = Awaited<ReturnType<typeof compileGains>>;
 
-/** Copies images into pages: one staging write a slice, then copies on the GPU, runs of pages together. */
-export class AdapterUpload {
-  readonly #device: Device;
-  readonly #staging: GPUBuffer;
-  /** Images lie in shared memory, which Dawn cannot be given: they pass through here. */
-  readonly #host: Uint8Array<ArrayBuffer>;
+/** More at once would only take memory: the copies on the GPU are many times faster than the host's. */
+const LARGEST_SLICE = 64 * 2 ** 20;
+const STAGING = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
 
-  constructor(device: Device, stagingBytes: number) {
+interface Target {
+  readonly pipeline: Pipeline;
+  /** One a copy. */
+  readonly groups: readonly GPUBindGroup[];
+}
+
+/** Copies slices of images into pages: one write into staging, then a dispatch a copy scatters them. */
+export class AdapterUpload {
+  /** Bytes of the largest slice, a whole number of pages. */
+  readonly sliceBytes: number;
+  readonly #device: Device;
+  readonly #pageBytes: number;
+  readonly #staging: GPUBuffer;
+  readonly #job: GPUBuffer;
+  readonly #targets: Readonly<Record<Slice["part"], Target>>;
+  /** Images lie in shared memory, which Dawn cannot be given: there they pass through here. */
+  readonly #host: Uint8Array<ArrayBuffer> | null;
+
+  private constructor(
+    device: Device,
+    pageBytes: number,
+    buffers: { readonly staging: GPUBuffer; readonly job: GPUBuffer },
+    targets: Readonly<Record<Slice["part"], Target>>,
+  ) {
     this.#device = device;
-    this.#host = new Uint8Array(stagingBytes);
-    this.#staging = device.gpu.createBuffer({
-      label: "adapter staging",
-      size: stagingBytes,
-      usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    this.#pageBytes = pageBytes;
+    this.#staging = buffers.staging;
+    this.#job = buffers.job;
+    this.#targets = targets;
+    this.sliceBytes = buffers.staging.size;
+    this.#host = device.provider === "dawn" ? new Uint8Array(this.sliceBytes) : null;
+  }
+
+  /** `pools[part][c]` takes copy c of that part of an image; slices have at most `sliceBytes`. */
+  static async create(
+    device: Device,
+    compiler: Compiler,
+    shape: PipelineShape,
+    pools: Readonly<Record<Slice["part"], readonly Pool[]>>,
+    sliceBytes: number,
+  ): Promise<AdapterUpload> {
+    const pageBytes = shape.layerPages.PAGE_VECS * 16;
+    const pages = Math.max(1, Math.floor(Math.min(sliceBytes, LARGEST_SLICE) / pageBytes));
+    const buffer = (label: string, size: number) =>
+      device.gpu.createBuffer({ label, size, usage: STAGING });
+    const staging = buffer("adapter staging", pages * pageBytes);
+    // A page list fits into one page.
+    const job = buffer("adapter pages", SCATTER_HEADER * 4 + pageBytes);
+    const indices = pools.layers.map((_, i) => {
+      const index = buffer("copy", 16);
+      device.gpu.queue.writeBuffer(index, 0, Uint32Array.of(i, 0, 0, 0));
+      return index;
+    });
+    const target = async (
+      some: readonly Pool[],
+      pages: PipelineShape["layerPages"],
+    ): Promise<Target> => {
+      const constants = { WORKGROUP: SCATTER_LANES, ...pages };
+      const pipeline = await compiler.compile(imageScatter, constants);
+      const groups = some.flatMap((pool, i) => {
+        const copy_index = indices[i];
+        return copy_index ? [pipeline.bind({ copy_index, job, staged: staging, ...pool })] : [];
+      });
+      return { pipeline, groups };
+    };
+    return new AdapterUpload(device, pageBytes, { staging, job }, {
+      layers: await target(pools.layers, shape.layerPages),
+      head: await target(pools.head, shape.headPages),
     });
   }
 
-  /** `pools[i]` gets copy i of the image; each copy's page list is filled in with `pages`. */
-  upload(
-    image: PackedPages,
-    pools: readonly Pool[],
-    layout: PoolLayout,
-    pages: readonly number[],
-  ): void {
-    if (pages.length !== image.pages || pools.length !== image.copies) {
-      throw new RangeError(
-        `Cannot upload adapter: its image has ${image.copies} copies of ${image.pages} pages, ` +
-          `received ${pools.length} pools and ${pages.length} pages`,
-      );
+  /** Sends one slice to the GPU; `pages` are those of a whole copy. */
+  send({ part, packed, first, pages: count }: Slice, pages: readonly number[]): void {
+    const { gpu } = this.#device;
+    const { pipeline, groups } = this.#targets[part];
+    const start = first * this.#pageBytes;
+    const bytes = count * this.#pageBytes;
+    const source = new Uint8Array(packed.bytes, start, bytes);
+    // Built-in WebGPU reads shared memory as it is, only its types do not say so.
+    const data = this.#host ?? source as unknown as Uint8Array<ArrayBuffer>;
+    this.#host?.set(source);
+    gpu.queue.writeBuffer(this.#staging, 0, data, 0, bytes);
+    const header = [first, count, pages.length, 0];
+    gpu.queue.writeBuffer(this.#job, 0, Uint32Array.from([...header, ...pages]));
+    const encoder = gpu.createCommandEncoder({ label: "adapter slice" });
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline.pipeline);
+    for (let copy = Math.floor(first / packed.pages); copy < packed.copies; copy++) {
+      const from = Math.max(first, copy * packed.pages);
+      const to = Math.min(first + count, (copy + 1) * packed.pages);
+      const group = groups[copy];
+      if (from >= to || !group) break;
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(...imageScatterWork(this.#pageBytes / 16, to - from));
     }
-    const copyBytes = image.pages * layout.pageBytes;
-    const list = new Uint8Array(Uint32Array.from(pages).buffer);
-    const queue = this.#device.gpu.queue;
-    const pagesAtOnce = Math.floor(this.#staging.size / layout.pageBytes);
-    for (const [copy, pool] of pools.entries()) {
-      for (let first = 0; first < pages.length; first += pagesAtOnce) {
-        const some = pages.slice(first, first + pagesAtOnce);
-        const start = copy * copyBytes + first * layout.pageBytes;
-        const count = some.length * layout.pageBytes;
-        this.#host.set(new Uint8Array(image.bytes, start, count));
-        if (first === 0) this.#host.set(list, PAGE_LIST_WORD * 4);
-        queue.writeBuffer(this.#staging, 0, this.#host, 0, count);
-        const encoder = this.#device.gpu.createCommandEncoder({ label: "adapter upload" });
-        for (const run of runs(some, layout.slabPages)) {
-          const [slab, to] = pageLocation(pool, layout, run.page);
-          const bytes = run.count * layout.pageBytes;
-          encoder.copyBufferToBuffer(this.#staging, run.index * layout.pageBytes, slab, to, bytes);
-        }
-        queue.submit([encoder.finish()]);
-      }
-    }
+    pass.end();
+    gpu.queue.submit([encoder.finish()]);
   }
 
-  /** Turns the DoRA magnitudes of an image just uploaded into gains, layer by layer. */
+  /** Turns the DoRA magnitudes of the layers that `slice` completes into gains. */
   gains(
     gains: Gains,
-    image: PackedPages,
+    { packed, first, pages: count }: Slice,
     pools: readonly Pool[],
     weights: ReadonlyMap<string, GPUBuffer>,
     job: GPUBuffer,
@@ -77,9 +130,12 @@ export class AdapterUpload {
     queue.writeBuffer(job, 0, Uint32Array.of(firstPage));
     const encoder = this.#device.gpu.createCommandEncoder({ label: "dora gains" });
     const pass = encoder.beginComputePass();
-    for (const [layer, pool] of pools.entries()) {
+    const complete = Math.floor((first + count) / packed.pages);
+    for (let layer = Math.floor(first / packed.pages); layer < complete; layer++) {
+      const pool = pools[layer];
+      if (!pool) break;
       for (const { module, weight, out, pipeline } of gains) {
-        if (!hasGain(image, layer, module)) continue;
+        if (!hasGain(packed, layer, module)) continue;
         const w = weights.get(`layers.${layer}.${weight}`);
         if (!w) throw new RangeError(`Cannot compute DoRA gains: no weight ${weight}`);
         pass.setPipeline(pipeline.pipeline);
@@ -97,18 +153,4 @@ function hasGain(image: PackedPages, layer: number, module: number): boolean {
   const header = new Uint32Array(image.bytes, layer * copyBytes, (module + 1) * HEADER_WORDS);
   const at = module * HEADER_WORDS;
   return header[at] !== 0 && header[at + 5] !== ABSENT;
-}
-
-/** Consecutive pages within one slab. */
-function* runs(pages: readonly number[], slabPages: number) {
-  let run = { page: pages[0] ?? 0, index: 0, count: 0 };
-  for (const [index, page] of pages.entries()) {
-    if (page === run.page + run.count && (page !== slabPages || run.count === 0)) {
-      run.count++;
-      continue;
-    }
-    if (run.count > 0) yield run;
-    run = { page, index, count: 1 };
-  }
-  if (run.count > 0) yield run;
 }

@@ -12,10 +12,11 @@ import type { GpuBuffers, Pool, PoolLayout } from "./gpu_buffers.ts";
 import { compileGains, type PipelineShape } from "./pipelines.ts";
 import type { StepBounds } from "./step_bounds.ts";
 import { type PlanShape, planStep, type StepPlan } from "./step_plan.ts";
-import type { Command, Row, SteppedRow } from "./protocol.ts";
+import type { Command, Row, SteppedRow, Uploaded } from "./protocol.ts";
 import { steppedRows } from "./results.ts";
 import { occurrences, openSlot, type Slot } from "./slots.ts";
 import { StepTimer } from "./step_timer.ts";
+import { type Slice, UploadQueue } from "./upload_queue.ts";
 
 /** Everything an executor made at start and keeps until its process ends. */
 export interface ExecutorParts {
@@ -30,6 +31,8 @@ export interface ExecutorParts {
   readonly layerLayout: PoolLayout;
   readonly headPool: Pool;
   readonly headLayout: PoolLayout;
+  /** Of adapters, between two steps. */
+  readonly uploadBytesPerStep: number;
   readonly forward: Forward;
 }
 
@@ -44,13 +47,15 @@ export interface PreparedStep {
   readonly timer: StepTimer;
 }
 
-const STAGING_BYTES = 32 * 2 ** 20;
-
 /** Owns the GPU: runs steps, keeps slots, uploads adapters. Knows nothing of scheduling. */
 export class Executor {
   readonly #parts: ExecutorParts;
   readonly #readback: Readback;
   readonly #upload: AdapterUpload;
+  readonly #uploads: UploadQueue;
+  /** What the first upload has taken so far. */
+  #uploadBytes = 0;
+  #uploadSeconds = 0;
   readonly #slots = new Map<SlotId, Slot>();
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #planShape: PlanShape;
@@ -60,13 +65,14 @@ export class Executor {
   /** When a step was last read back. */
   #readAt = 0;
 
-  private constructor(parts: ExecutorParts, readback: Readback) {
+  private constructor(parts: ExecutorParts, readback: Readback, upload: AdapterUpload) {
     this.#parts = parts;
     parts.device.gpu.addEventListener("uncapturederror", (event) => {
       this.#refusal ??= (event as GPUUncapturedErrorEvent).error.message;
     });
     this.#readback = readback;
-    this.#upload = new AdapterUpload(parts.device, STAGING_BYTES);
+    this.#upload = upload;
+    this.#uploads = new UploadQueue(parts.layerLayout.pageBytes);
     this.#words = new Uint32Array(parts.bounds.stepWords);
     const windows = parts.config.slidingWindow;
     this.#planShape = {
@@ -79,11 +85,14 @@ export class Executor {
 
   static async create(parts: ExecutorParts): Promise<Executor> {
     const bytes = parts.bounds.maxLogitRows * RESULT_WORDS * 4;
-    return new Executor(parts, await Readback.create(parts.device, bytes));
+    const { device, compiler, shape, uploadBytesPerStep } = parts;
+    const pools = { layers: parts.layerPools, head: [parts.headPool] };
+    const upload = await AdapterUpload.create(device, compiler, shape, pools, uploadBytesPerStep);
+    return new Executor(parts, await Readback.create(device, bytes), upload);
   }
 
-  /** Handles everything but `step`, in order with the steps. */
-  async apply(command: Exclude<Command, { kind: "step" }>): Promise<void> {
+  /** Handles everything but `step`, in order with the steps; uploads wait until `uploadSome`. */
+  apply(command: Exclude<Command, { kind: "step" }>): void {
     switch (command.kind) {
       case "open":
         return this.#open(command);
@@ -91,7 +100,7 @@ export class Executor {
         this.#slots.delete(command.slot);
         return;
       case "upload":
-        return await this.#uploadAdapter(command);
+        return this.#uploads.push(command);
       default:
         command satisfies never;
     }
@@ -157,6 +166,41 @@ export class Executor {
     return await this.finish(prepared);
   }
 
+  /** Uploads wait. */
+  get uploading(): boolean {
+    return !this.#uploads.empty;
+  }
+
+  /** Sends as many slices of the waiting uploads as go between two steps; what that completes. */
+  async uploadSome(): Promise<readonly Uploaded[]> {
+    const { layerLayout: { pageBytes }, uploadBytesPerStep } = this.#parts;
+    const done: Uploaded[] = [];
+    for (let left = uploadBytesPerStep; left > 0;) {
+      const start = performance.now();
+      const slice = this.#uploads.next(Math.min(left, this.#upload.sliceBytes));
+      if (!slice) break;
+      const { adapter, layerPages, headPages } = slice.upload;
+      this.#upload.send(slice, slice.part === "layers" ? layerPages : headPages);
+      if (slice.part === "layers" && slice.upload.image.dora) await this.#computeGains(slice);
+      left -= slice.pages * pageBytes;
+      this.#uploadBytes += slice.pages * pageBytes;
+      this.#uploadSeconds += (performance.now() - start) / 1000;
+      if (!slice.last) continue;
+      const [bytes, seconds] = [this.#uploadBytes, this.#uploadSeconds];
+      done.push({ kind: "uploaded", adapter, bytes, seconds });
+      this.#uploadBytes = this.#uploadSeconds = 0;
+    }
+    return done;
+  }
+
+  async #computeGains(slice: Slice): Promise<void> {
+    const { compiler, config, shape, weights, layerPools, buffers } = this.#parts;
+    const [first] = slice.upload.layerPages;
+    if (first === undefined) return;
+    this.#gains ??= await compileGains(compiler, config, shape);
+    this.#upload.gains(this.#gains, slice, layerPools, weights, buffers.job, first);
+  }
+
   #open(command: Extract<Command, { kind: "open" }>): void {
     const { device, buffers, config } = this.#parts;
     const slot = openSlot(command.slot, command.request, command.sampling, command.routes);
@@ -164,20 +208,5 @@ export class Executor {
     if (!slot.counted) return;
     const counts = occurrences(config.vocabSize, command.prompt, command.generated);
     device.gpu.queue.writeBuffer(buffers.counts, command.slot * config.vocabSize * 4, counts);
-  }
-
-  async #uploadAdapter(command: Extract<Command, { kind: "upload" }>): Promise<void> {
-    const { image, layerPages, headPages } = command;
-    const parts = this.#parts;
-    if (image.head) {
-      this.#upload.upload(image.head, [parts.headPool], parts.headLayout, headPages);
-    }
-    if (!image.layers) return;
-    this.#upload.upload(image.layers, parts.layerPools, parts.layerLayout, layerPages);
-    const first = layerPages[0];
-    if (!image.dora || first === undefined) return;
-    this.#gains ??= await compileGains(parts.compiler, parts.config, parts.shape);
-    const { weights, layerPools, buffers } = parts;
-    this.#upload.gains(this.#gains, image.layers, layerPools, weights, buffers.job, first);
   }
 }

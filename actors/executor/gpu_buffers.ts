@@ -104,10 +104,3 @@ export function createPool(device: Device, layout: PoolLayout, label: string): P
     pool1: slab(layout.pages - first, `${label}.pool1`),
   };
 }
-
-/** The slab and byte offset of a page. */
-export function pageLocation(pool: Pool, layout: PoolLayout, page: number): [GPUBuffer, number] {
-  return page < layout.slabPages
-    ? [pool.pool0, page * layout.pageBytes]
-    : [pool.pool1, (page - layout.slabPages) * layout.pageBytes];
-}

@@ -17,7 +17,10 @@ export type Command =
     readonly generated: readonly number[];
   }
   | { readonly kind: "close"; readonly slot: SlotId }
-  /** Copy an adapter into these pages of every layer's pool (and of the head pool). */
+  /**
+   * Copy an adapter into these pages of every layer's pool (and of the head pool), in slices between steps;
+   * `uploaded` follows, and only then may a step use it.
+   */
   | {
     readonly kind: "upload";
     readonly adapter: AdapterId;
@@ -45,6 +48,15 @@ export interface Row {
   /** Logprobs of these following prompt tokens are wanted: one a token of this row, null for none. */
   readonly promptTargets: readonly (number | null)[] | null;
 }
+
+/** The last slice of an upload is with the GPU, ahead of every step that is sent from now on. */
+export type Uploaded = {
+  readonly kind: "uploaded";
+  readonly adapter: AdapterId;
+  readonly bytes: number;
+  /** Time that its slices took the executor's thread. */
+  readonly seconds: number;
+};
 
 export type Stepped = {
   readonly kind: "stepped";
@@ -89,5 +101,6 @@ export type Event =
     readonly unit: "bytes" | "pipelines";
   }
   | { readonly kind: "start_failed"; readonly error: string }
+  | Uploaded
   | Stepped
   | StepFailed;

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Receiver, Sender } from "../channel.ts";
 import type { Executor, PreparedStep } from "./executor.ts";
 import type { Command, Event } from "./protocol.ts";
@@ -5,13 +6,20 @@ import type { Command, Event } from "./protocol.ts";
 /** How long the next step may take to arrive before the running one is read back without it. */
 const PATIENCE_MS = 2;
 
+/** What of an executor the loop needs. */
+export type StepRunner = Pick<
+  Executor,
+  "apply" | "prepare" | "submit" | "finish" | "overlaps" | "uploading" | "uploadSome"
+>;
+
 /**
  * The executor's loop. Step N + 1 is prepared while N runs and submitted as soon as N is read back, so the
  * GPU waits for a submit, not for the host's planning and encoding. Where a read waits for its own step alone
  * (Dawn; the built-in provider waits for all submitted work), N + 1 is submitted first and the GPU never waits.
+ * Adapters go up in slices: one step's worth behind every step, and one after another while there are no steps.
  */
 export async function runSteps(
-  executor: Executor,
+  executor: StepRunner,
   commands: Receiver<Command>,
   events: Sender<Event>,
 ): Promise<void> {
@@ -19,9 +27,15 @@ export async function runSteps(
   while (true) {
     const command: Command | null = running
       ? await within(commands, PATIENCE_MS)
+      : executor.uploading
+      ? await atOnce(commands)
       : await commands.receive();
     if (command !== null && command.kind !== "step") {
-      await executor.apply(command);
+      executor.apply(command);
+      continue;
+    }
+    if (command === null && running === null) {
+      for (const event of await executor.uploadSome()) await events.send(event);
       continue;
     }
     let prepared: PreparedStep | null = null;
@@ -36,6 +50,8 @@ export async function runSteps(
         const { step, timer: { seconds } } = finished;
         await events.send({ kind: "stepped", step, rows, seconds });
       }
+      // While a step runs the host is free: what it copies now keeps nobody waiting.
+      if (running) { for (const event of await executor.uploadSome()) await events.send(event); }
     } catch (error) {
       const step = running?.step ?? command?.step;
       if (step !== undefined) {
@@ -44,6 +60,14 @@ export async function runSteps(
       return;
     }
   }
+}
+
+/** The next command, or null where none is there; the thread's messages are let in first. */
+async function atOnce(commands: Receiver<Command>): Promise<Command | null> {
+  await setImmediate();
+  const next = commands.tryReceive();
+  if (next.state === "closed") return await commands.receive(); // which says why
+  return next.state === "ok" ? next.value : null;
 }
 
 /** The next command, or null when none comes in time; nothing is lost either way. */

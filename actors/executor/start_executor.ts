@@ -103,6 +103,7 @@ export async function startExecutor(
     headPool,
     headLayout: budget.head,
     forward,
+    uploadBytesPerStep: options.uploadBytesPerStep,
   };
   const executor = await Executor.create(parts);
   const ready: Ready = {

@@ -1,11 +1,13 @@
 /// <reference lib="deno.worker" />
+import { readAdapterFiles } from "../../models/adapter_files.ts";
 import { pageGeometry } from "../../models/adapter_image.ts";
 import { Checkpoint } from "../../models/checkpoint.ts";
 import { packAdapter } from "../../models/pack_adapter.ts";
 import { loadModelConfig } from "../../models/parse_config.ts";
-import { openPeftAdapter } from "../../models/peft_adapter.ts";
+import { parsePeftAdapter } from "../../models/peft_adapter.ts";
 import type { EngineOptions } from "../engine_options.ts";
 import { openPort, type Port } from "../port_channel.ts";
+import { AdapterLoader } from "./adapter_loader.ts";
 import type { Command, Event } from "./protocol.ts";
 
 // Reading, checking and packing adapters has a thread of its own, so that no stream waits for a file.
@@ -22,13 +24,16 @@ async function run(options: EngineOptions): Promise<void> {
   const geometry = pageGeometry(config.kvHeads, config.headDim);
   using base = Checkpoint.open(options.modelDirectory);
   await sender.send({ kind: "loader_ready" });
-  for await (const { adapter, path } of receiver) {
-    try {
-      using files = openPeftAdapter(path, config, base);
-      await sender.send({ kind: "loaded", adapter, image: packAdapter(files, config, geometry) });
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      await sender.send({ kind: "load_failed", adapter, error: message });
-    }
+  const loader = new AdapterLoader({
+    timeoutMs: options.adapterLoadMs,
+    read: (directory) => readAdapterFiles(directory, options.adapterHostBytes),
+    pack: (files) => {
+      using adapter = parsePeftAdapter(files, config, base);
+      return packAdapter(adapter, config, geometry);
+    },
+  });
+  for await (const command of receiver) {
+    // Not awaited: the manager bounds how many there are at once, and none waits for another.
+    void loader.load(command).then((event) => sender.send(event));
   }
 }

@@ -1,183 +1,205 @@
 import type { AdapterId, Epoch } from "../../memory/ids.ts";
 import {
+  type MemoryGrant,
   type MemoryShape,
   type PlacedAdapter,
   UnifiedMemory,
 } from "../../memory/unified_memory.ts";
-import type { AdapterImage } from "../../models/adapter_image.ts";
-import type * as BatchFormer from "../batch_former/protocol.ts";
+import { shapeOf } from "../../models/adapter_image.ts";
 import type * as Executor from "../executor/protocol.ts";
-import type * as Loader from "../loader/protocol.ts";
-import type { EngineEvent } from "../request_router/protocol.ts";
+import { AdapterStore, type HostLimits } from "./adapter_store.ts";
+import type { Effects } from "./effects.ts";
 import type { Command, Grant, Planned, ResidentAdapter, Want } from "./protocol.ts";
+import { Traffic } from "./traffic.ts";
 
-/** What the manager has to say to each of its neighbours, to be sent in the order of the fields. */
-export interface Effects {
-  readonly loader: Loader.Command[];
-  /** Uploads go out before the `planned` that relies on them: the executor works in order. */
-  readonly executor: Executor.Command[];
-  readonly former: BatchFormer.Command[];
-  readonly events: EngineEvent[];
+export interface ResidencyLimits extends HostLimits {
+  /** Bytes uploaded between two steps: no prefetch begins while more than that is on its way. */
+  readonly uploadBytesPerStep: number;
 }
 
-type Adapter =
-  | { readonly state: "loading"; readonly path: string }
-  | { readonly state: "ready"; readonly image: AdapterImage }
-  | { readonly state: "failed"; readonly error: string };
+export const RESIDENCY_DEFAULTS: ResidencyLimits = {
+  hostBytes: 4 * 2 ** 30,
+  uploadBytesPerStep: 16 * 2 ** 20,
+  retryMs: 5000,
+};
 
-/** More would only fill the loader's inbox, and take away the choice of what to load next. */
-const LOADS_AT_ONCE = 2;
-
-/** Owns page numbers and host images: which adapter is where, loading, resident, or unusable. */
+/** Owns page numbers and host images: which adapter is on disk, in host memory, on the GPU, or unusable. */
 export class MemoryManager {
   readonly #memory: UnifiedMemory;
-  readonly #epoch: Epoch;
-  readonly #adapters = new Map<AdapterId, Adapter>();
-  /** Not yet with the loader, in the order in which they will be. */
-  readonly #toLoad: AdapterId[] = [];
-  /** A want was told to wait for these. */
-  readonly #awaited = new Set<AdapterId>();
-  #loading = 0;
+  readonly #store: AdapterStore;
+  readonly #limits: ResidencyLimits;
+  readonly #blockTokens: number;
+  readonly #traffic = new Traffic();
+  /** Uploads under way, in bytes. */
+  readonly #uploading = new Map<AdapterId, number>();
   #tick = 0;
 
-  constructor(shape: MemoryShape, epoch: Epoch) {
-    this.#memory = new UnifiedMemory(shape);
-    this.#epoch = epoch;
+  constructor(shape: MemoryShape, epoch: Epoch, limits: ResidencyLimits = RESIDENCY_DEFAULTS) {
+    const memory = new UnifiedMemory(shape);
+    this.#memory = memory;
+    this.#limits = limits;
+    this.#blockTokens = shape.blockTokens;
+    this.#store = new AdapterStore(
+      limits,
+      epoch,
+      this.#traffic,
+      (id, size) => memory.addAdapter(id, size),
+    );
   }
 
-  handle(command: Command): Effects {
+  /** `nowMs` of a clock that never goes back, for when to look at failed adapters again. */
+  handle(command: Command, nowMs = 0): Effects {
     const effects: Effects = { loader: [], executor: [], former: [], events: [] };
     switch (command.kind) {
       case "plan":
-        effects.former.push(this.#plan(command.plan, command.wants, effects));
+        effects.former.push(this.#plan(command, effects, nowMs));
         break;
       case "release":
         this.#memory.release(command.request, this.#tick);
         break;
       case "register":
-        this.#register(command.adapter, command.path, effects);
+        this.#store.register(command, effects);
         break;
       case "loaded":
-        this.#loading--;
-        this.#loaded(command.adapter, command.image, effects);
+        this.#store.loaded(command.adapter, command.image, this.#tick, nowMs, effects);
         break;
       case "load_failed":
-        this.#loading--;
-        this.#failed(command.adapter, command.error, effects);
+        this.#store.failed(command.adapter, command.error, nowMs, effects);
+        break;
+      case "uploaded":
+        this.#uploaded(command, effects);
         break;
       default:
         command satisfies never;
     }
-    this.#loadNext(effects);
+    this.#store.loadNext(effects);
     return effects;
   }
 
-  /** @throws {Error} unless every page has exactly one place. */
+  /** @throws {Error} unless every page has exactly one place and every image that is being copied is kept. */
   checkIntegrity(): void {
     this.#memory.checkIntegrity();
+    this.#store.checkIntegrity();
+    for (const adapter of this.#uploading.keys()) {
+      if (this.#memory.hasPlace(adapter) && this.#store.has(adapter)) continue;
+      throw new Error(`Cannot trust uploads: pages or image are gone, received ${adapter}`);
+    }
   }
 
-  #plan(plan: number, wants: readonly Want[], effects: Effects): Planned {
-    const early = wants.map((want) => this.#withoutMemory(want));
+  #plan(
+    { plan, wants, upcoming }: Extract<Command, { kind: "plan" }>,
+    effects: Effects,
+    nowMs: number,
+  ): Planned {
+    const tick = ++this.#tick;
+    const early = wants.map((want) => this.#refusal(want, nowMs));
     const servable = wants.filter((_, i) => !early[i]);
-    const served = this.#memory.plan(servable, ++this.#tick);
-    for (const { adapter, layerPages, headPages } of served.uploads) {
-      const image = this.#image(adapter);
-      effects.executor.push({ kind: "upload", adapter, image, layerPages, headPages });
-    }
+    this.#memory.touch(upcoming, tick);
+    const served = this.#memory.plan(servable, tick, (id) => this.#store.has(id));
+    for (const place of served.uploads) this.#upload(place, effects);
+    const short = served.grants.some(({ kind }) => kind === "exhausted");
+    this.#prefetch(upcoming, short ? null : wants.length * this.#blockTokens, effects, nowMs);
     const grants = served.grants.values();
     return {
       kind: "planned",
       plan,
       grants: early.map((answer) => answer ?? this.#grant(grants.next().value)),
       usage: this.#memory.usage,
+      residency: this.#traffic.with({
+        hostAdapters: this.#store.host.count,
+        hostBytes: this.#store.host.bytes,
+        arrivingPages: this.#memory.arrivingPages,
+        hostEvictions: this.#store.host.evictions,
+        gpuEvictions: this.#memory.evictions,
+        gpuHits: this.#memory.found.hits,
+        gpuMisses: this.#memory.found.misses,
+      }),
     };
   }
 
-  #grant(grant: ReturnType<UnifiedMemory["plan"]>["grants"][number] | undefined): Grant {
+  #grant(grant: MemoryGrant | undefined): Grant {
     if (!grant) throw new Error("Cannot answer plan: a want was not served");
-    if (grant.kind !== "granted") return grant;
-    return { ...grant, adapters: grant.adapters.map((place) => this.#resident(place)) };
+    if (grant.kind === "granted") {
+      return { ...grant, adapters: grant.adapters.map((place) => this.#resident(place)) };
+    }
+    if (grant.kind !== "absent") return grant;
+    for (const adapter of grant.adapters) this.#store.wait(adapter);
+    return { kind: "waiting", request: grant.request };
   }
 
   #resident({ adapter, layerPages, headPages }: PlacedAdapter): ResidentAdapter {
-    const { moduleRanks, headRanks } = this.#image(adapter);
+    const shape = this.#store.shape(adapter);
+    if (!shape) throw new Error(`Cannot use adapter: it was never read, received ${adapter}`);
+    const { moduleRanks, headRanks } = shape;
     const layerPage = layerPages[0] ?? null;
     return { adapter, layerPage, headPage: headPages[0] ?? null, moduleRanks, headRanks };
   }
 
-  /** The answer to a want whose adapters are not in host memory; null where they are. */
-  #withoutMemory(want: Want): Grant | null {
-    const { request } = want;
-    let waiting = false;
-    for (const id of want.adapters) {
-      const adapter = this.#adapters.get(id);
-      if (!adapter) {
-        const error = `Cannot use adapter: it is not registered, received ${id}`;
-        return { kind: "refused", request, error };
+  /** The answer to a want that cannot be served whatever memory holds; null where it may be. */
+  #refusal({ request, adapters }: Want, nowMs: number): Grant | null {
+    let bytes = 0;
+    for (const adapter of new Set(adapters)) {
+      const registered = this.#store.isRegistered(adapter);
+      bytes += this.#store.shape(adapter)?.bytes ?? 0;
+      if (registered && this.#memory.hasPlace(adapter)) continue; // whatever became of its files
+      const error = this.#store.refusal(adapter, nowMs);
+      if (error !== null) return { kind: "refused", request, error };
+      this.#store.touch(adapter, this.#tick);
+    }
+    const { hostBytes } = this.#limits;
+    if (bytes <= hostBytes) return null;
+    const error = `Cannot use these adapters together: adapter-host-bytes is ${hostBytes}, ` +
+      `received images of ${bytes} bytes`;
+    return { kind: "refused", request, error };
+  }
+
+  #upload({ adapter, layerPages, headPages }: PlacedAdapter, effects: Effects): void {
+    const image = this.#store.hold(adapter, this.#tick);
+    this.#uploading.set(adapter, shapeOf(image).bytes);
+    effects.executor.push({ kind: "upload", adapter, image, layerPages, headPages });
+  }
+
+  #uploaded({ adapter, bytes, seconds }: Executor.Uploaded, effects: Effects): void {
+    this.#traffic.count("uploads");
+    this.#traffic.count("uploadBytes", bytes);
+    this.#traffic.count("uploadSeconds", seconds);
+    this.#uploading.delete(adapter);
+    this.#store.letGo(adapter);
+    this.#memory.arrived(adapter, this.#tick);
+    effects.former.push({ kind: "adapter_arrived", adapter });
+  }
+
+  /** Brings what the queue will want from disk to host memory, and on to the GPU where `spareTokens` stay free. */
+  #prefetch(
+    upcoming: readonly AdapterId[],
+    spareTokens: number | null,
+    effects: Effects,
+    nowMs: number,
+  ): void {
+    const expected: AdapterId[] = [];
+    let spare = spareTokens;
+    // What is expected together must fit together, or one would push the other out for ever.
+    let room = this.#limits.hostBytes / 2;
+    for (const adapter of upcoming) {
+      if (this.#memory.hasPlace(adapter) || this.#store.refusal(adapter, nowMs) !== null) continue;
+      room -= this.#store.shape(adapter)?.bytes ?? 0;
+      if (room < 0) break;
+      expected.push(adapter);
+      if (!this.#store.has(adapter) || spare === null || this.#busy) continue;
+      const place = this.#memory.prefetch(adapter, spare, this.#tick);
+      if (!place) {
+        spare = null; // not every plan need try them all
+        continue;
       }
-      if (adapter.state === "failed") return { kind: "refused", request, error: adapter.error };
-      if (adapter.state === "ready") continue;
-      waiting = true;
-      this.#awaited.add(id);
-      this.#hurry(id);
+      this.#traffic.count("prefetches");
+      this.#upload(place, effects);
     }
-    return waiting ? { kind: "waiting", request } : null;
+    this.#store.expect(expected, this.#tick);
   }
 
-  /** Someone waits: load this one next. */
-  #hurry(id: AdapterId): void {
-    const index = this.#toLoad.indexOf(id);
-    if (index > 0) this.#toLoad.unshift(...this.#toLoad.splice(index, 1));
-  }
-
-  #register(id: AdapterId, path: string, effects: Effects): void {
-    const known = this.#adapters.get(id);
-    if (known?.state === "loading") return;
-    if (known?.state === "ready") {
-      effects.events.push(this.#registered(id, known.image));
-      return;
-    }
-    this.#adapters.set(id, { state: "loading", path });
-    this.#toLoad.push(id);
-  }
-
-  #loadNext(effects: Effects): void {
-    while (this.#loading < LOADS_AT_ONCE) {
-      const id = this.#toLoad.shift();
-      if (id === undefined) return;
-      const adapter = this.#adapters.get(id);
-      if (adapter?.state !== "loading") continue;
-      this.#loading++;
-      effects.loader.push({ kind: "load", adapter: id, path: adapter.path });
-    }
-  }
-
-  #loaded(id: AdapterId, image: AdapterImage, effects: Effects): void {
-    const size = { layerPages: image.layers?.pages ?? 0, headPages: image.head?.pages ?? 0 };
-    const error = this.#memory.addAdapter(id, size);
-    if (error !== null) return this.#failed(id, error, effects);
-    this.#adapters.set(id, { state: "ready", image });
-    effects.events.push(this.#registered(id, image));
-    if (this.#awaited.delete(id)) effects.former.push({ kind: "adapter_resident", adapter: id });
-  }
-
-  #failed(id: AdapterId, error: string, effects: Effects): void {
-    this.#adapters.set(id, { state: "failed", error });
-    effects.events.push({ kind: "adapter_rejected", epoch: this.#epoch, adapter: id, error });
-    if (!this.#awaited.delete(id)) return;
-    effects.former.push({ kind: "adapter_unavailable", adapter: id, error });
-  }
-
-  #registered(adapter: AdapterId, image: AdapterImage): EngineEvent {
-    const bytes = (image.layers?.bytes.byteLength ?? 0) + (image.head?.bytes.byteLength ?? 0);
-    const { maxRank: rank } = image;
-    return { kind: "adapter_registered", epoch: this.#epoch, adapter, rank, bytes };
-  }
-
-  #image(id: AdapterId): AdapterImage {
-    const adapter = this.#adapters.get(id);
-    if (adapter?.state === "ready") return adapter.image;
-    throw new Error(`Cannot use adapter: its image is not in host memory, received ${id}`);
+  /** As much is on its way as one step takes along. */
+  get #busy(): boolean {
+    const bytes = this.#uploading.values().reduce((sum, bytes) => sum + bytes, 0);
+    return bytes >= this.#limits.uploadBytesPerStep;
   }
 }

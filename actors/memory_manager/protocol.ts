@@ -1,4 +1,6 @@
 import type { AdapterId, PageId, RequestId } from "../../memory/ids.ts";
+import type { AdapterShape } from "../../models/adapter_image.ts";
+import type { Uploaded } from "../executor/protocol.ts";
 import type { Loaded, LoadFailed } from "../loader/protocol.ts";
 
 /** What a sequence needs to take part in the step being planned. */
@@ -12,14 +14,18 @@ export interface Want {
 }
 
 export type Grant =
-  /** `newPages` extend the sequence's block table; adapters are resident and pinned for it. */
+  /**
+   * `newPages` extend the sequence's block table; adapters have their pages and are pinned for it. No step may
+   * name the sequence before `adapter_arrived` for each that is `arriving`.
+   */
   | {
     readonly kind: "granted";
     readonly request: RequestId;
     readonly newPages: readonly PageId[];
     readonly adapters: readonly ResidentAdapter[];
+    readonly arriving: readonly AdapterId[];
   }
-  /** An adapter is on its way; `adapter_resident` or `adapter_unavailable` follows. */
+  /** An adapter is being read from disk; `adapter_resident` or `adapter_unavailable` follows. */
   | { readonly kind: "waiting"; readonly request: RequestId }
   /** Not enough pages even after evicting every idle adapter; nothing was taken. */
   | {
@@ -42,11 +48,26 @@ export interface ResidentAdapter {
 }
 
 export type Command =
-  /** Reserve for all of `wants`, in order: an earlier want is served before a later one. */
-  | { readonly kind: "plan"; readonly plan: number; readonly wants: readonly Want[] }
+  /**
+   * Reserve for all of `wants`, in order: an earlier want is served before a later one. `upcoming`: adapters of
+   * sequences that will be asked for later, soonest first; they are brought nearer where that takes from nobody.
+   */
+  | {
+    readonly kind: "plan";
+    readonly plan: number;
+    readonly wants: readonly Want[];
+    readonly upcoming: readonly AdapterId[];
+  }
   /** Free a sequence's pages and unpin its adapters; sent when no step in flight uses them. */
   | { readonly kind: "release"; readonly request: RequestId }
-  | { readonly kind: "register"; readonly adapter: AdapterId; readonly path: string }
+  /** `known`: what an earlier engine found in its files, which are then read when a request wants them. */
+  | {
+    readonly kind: "register";
+    readonly adapter: AdapterId;
+    readonly path: string;
+    readonly known?: AdapterShape;
+  }
+  | Uploaded
   | Loaded
   | LoadFailed;
 
@@ -55,7 +76,30 @@ export type Planned = {
   readonly plan: number;
   readonly grants: readonly Grant[];
   readonly usage: MemoryUsage;
+  readonly residency: Residency;
 };
+
+/** Where adapters are and how they came there; the same object until it changes. Counts are since the start. */
+export interface Residency {
+  /** Images in host memory. */
+  readonly hostAdapters: number;
+  readonly hostBytes: number;
+  /** Pages of the layers' pool whose upload is under way and that nobody holds: anyone may have them after it. */
+  readonly arrivingPages: number;
+  readonly diskLoads: number;
+  readonly failedLoads: number;
+  readonly hostEvictions: number;
+  readonly gpuEvictions: number;
+  /** Adapters of admitted sequences that were on the GPU or on their way, and that were not. */
+  readonly gpuHits: number;
+  readonly gpuMisses: number;
+  /** Uploads begun before a request was served that needs them. */
+  readonly prefetches: number;
+  readonly uploads: number;
+  readonly uploadBytes: number;
+  /** Time that the executor's thread spent on them. */
+  readonly uploadSeconds: number;
+}
 
 /** What the layers' pool holds after a plan, in pages. */
 export interface MemoryUsage {
@@ -65,8 +109,10 @@ export interface MemoryUsage {
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
 }
-/** An adapter that a want was told to wait for is ready: the next plan can grant it. */
+/** An adapter that a want was told to wait for is in memory: the next plan can grant it. */
 export type AdapterResident = { readonly kind: "adapter_resident"; readonly adapter: AdapterId };
+/** An upload has ended: what was granted with this adapter arriving may run. */
+export type AdapterArrived = { readonly kind: "adapter_arrived"; readonly adapter: AdapterId };
 export type AdapterUnavailable = {
   readonly kind: "adapter_unavailable";
   readonly adapter: AdapterId;

@@ -1,4 +1,6 @@
 import type { AdapterId, Epoch, RequestId } from "../../memory/ids.ts";
+import type { AdapterShape } from "../../models/adapter_image.ts";
+import type { Residency } from "../memory_manager/protocol.ts";
 import type { AdapterRoute, SamplingParams, TokenLogprobs } from "../sampling.ts";
 
 /** What a client asked for, already validated; text is tokenised by the router. */
@@ -58,6 +60,8 @@ export type EngineEvent =
     readonly adapter: AdapterId;
     readonly rank: number;
     readonly bytes: number;
+    /** For a later engine, which then need not read the files again to know it. */
+    readonly shape?: AdapterShape;
   }
   | {
     readonly kind: "adapter_rejected";
@@ -119,6 +123,7 @@ export interface EngineLoad {
   readonly kvPages: number;
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
+  readonly residency: Residency;
   readonly preemptions: number;
   readonly steps: number;
   /** Where the time of all steps went; absent: not measured. */

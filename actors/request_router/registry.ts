@@ -1,4 +1,5 @@
 import type { AdapterId } from "../../memory/ids.ts";
+import type { AdapterShape } from "../../models/adapter_image.ts";
 import type { EngineCommand } from "../engine_protocol.ts";
 import type { EngineEvent } from "./protocol.ts";
 
@@ -28,6 +29,8 @@ export class AdapterRegistry {
   readonly #entries = new Map<string, AdapterEntry>();
   readonly #states = new Map<AdapterId, AdapterState>();
   readonly #names = new Map<AdapterId, string[]>();
+  /** What an engine found in the files: the next one need not read them again to know. */
+  readonly #shapes = new Map<AdapterId, AdapterShape>();
   /** In the order of their arrival; two names of the same files are one adapter. */
   readonly #commands: Extract<EngineCommand, { kind: "register" }>[] = [];
 
@@ -64,12 +67,18 @@ export class AdapterRegistry {
 
   /** What a new engine must be told, from the `from`-th on; the list only grows. */
   commands(from = 0): readonly EngineCommand[] {
-    return this.#commands.slice(from);
+    return this.#commands.slice(from).map((command) => {
+      const known = this.#shapes.get(command.adapter);
+      return known ? { ...command, known } : command;
+    });
   }
 
   /** Takes the engine's word on an adapter. */
   note(event: AdapterEvent): void {
     if (!this.#states.has(event.adapter)) return;
+    if (event.kind === "adapter_registered" && event.shape) {
+      this.#shapes.set(event.adapter, event.shape);
+    }
     this.#states.set(
       event.adapter,
       event.kind === "adapter_registered"

@@ -81,10 +81,25 @@ const load: EngineLoad = {
   kvPages: 50,
   adapterPages: 10,
   residentAdapters: [adapter],
+  residency: {
+    hostAdapters: 3,
+    hostBytes: 4096,
+    arrivingPages: 1,
+    diskLoads: 4,
+    failedLoads: 1,
+    hostEvictions: 1,
+    gpuEvictions: 2,
+    gpuHits: 9,
+    gpuMisses: 3,
+    prefetches: 1,
+    uploads: 4,
+    uploadBytes: 16384,
+    uploadSeconds: 0.25,
+  },
   preemptions: 0,
   steps: 12,
 };
-const { running: _r, waiting: _w, preemptions: _p, steps: _s, ...usage } = load;
+const { running: _r, waiting: _w, preemptions: _p, steps: _s, residency, ...usage } = load;
 const stepped: Samples<Executor.Stepped>["stepped"] = {
   kind: "stepped",
   step,
@@ -95,14 +110,17 @@ const planned: MemoryManager.Planned = {
   kind: "planned",
   plan: 4,
   grants: [
-    { kind: "granted", request, newPages: [pageId(3)], adapters: [resident] },
+    { kind: "granted", request, newPages: [pageId(3)], adapters: [resident], arriving: [adapter] },
     { kind: "waiting", request },
     { kind: "exhausted", request, neededPages: 4, freePages: 1 },
     { kind: "refused", request, error: "unknown adapter" },
   ],
   usage,
+  residency,
 };
 const adapter_resident = { kind: "adapter_resident", adapter } as const;
+const adapter_arrived = { kind: "adapter_arrived", adapter } as const;
+const uploaded = { kind: "uploaded", adapter, bytes: 4096, seconds: 0.001 } as const;
 const adapter_unavailable = { kind: "adapter_unavailable", adapter, error: "NaN in A" } as const;
 const loaded = { kind: "loaded", adapter, image } as const;
 const load_failed = { kind: "load_failed", adapter, error: "no such file" } as const;
@@ -114,6 +132,7 @@ const batchFormer: Samples<BatchFormer.Command> = {
   extend_credit: { kind: "extend_credit", request, tokens: 32 },
   planned,
   adapter_resident,
+  adapter_arrived,
   adapter_unavailable,
   stepped,
   step_failed,
@@ -123,8 +142,10 @@ const memoryManager: Samples<MemoryManager.Command> = {
     kind: "plan",
     plan: 4,
     wants: [{ request, tokens: 17, adapters: [adapter], spareTokens: 16 }],
+    upcoming: [adapter],
   },
   release: { kind: "release", request },
+  uploaded,
   register,
   loaded,
   load_failed,
@@ -168,6 +189,7 @@ const executorEvents: Samples<Executor.Event> = {
     maxLogitRows: 64,
   },
   progress: { kind: "progress", label: "weights", done: 1, total: 2, unit: "bytes" },
+  uploaded,
   start_failed: { kind: "start_failed", error: "no adapter" },
   stepped,
   step_failed,

@@ -49,6 +49,9 @@ Deno.test("parseConfig() names the option, the value and what was expected", () 
     ["pool-bytes", "lots", "expected a number of bytes such as 512MiB or 40GB"],
     ["gpu", "cuda", "expected auto, builtin or dawn"],
     ["dtype", "int4", "expected auto, f16, bf16 or int8"],
+    ["adapter-host-bytes", "0", "expected at least 1 byte"],
+    ["adapter-load-timeout", "0", "expected more than 0 seconds"],
+    ["upload-bytes-per-step", "1k", "expected at least 64KiB"],
     ["drain-seconds", "soon", "expected a number of seconds"],
   ];
   for (const [name, value, why] of cases) {

@@ -19,7 +19,10 @@ function residency() {
   adapters.add(small, layerPages(2));
   adapters.add(large, layerPages(6));
   adapters.add(head, { layerPages: 1, headPages: 3 });
-  for (const adapter of [small, large, head]) assert(adapters.bringIn(adapter, 1));
+  for (const adapter of [small, large, head]) {
+    assert(adapters.bringIn(adapter, 1));
+    adapters.arrived(adapter, 1);
+  }
   return { layers, heads, adapters };
 }
 
@@ -85,4 +88,52 @@ Deno.test("an evicted adapter stays known and can be brought in again", () => {
   assertEquals(adapters.residents, []);
   assertEquals(adapters.size(large), layerPages(6));
   assert(adapters.bringIn(large, 3));
+});
+
+Deno.test("an adapter on its way is not evicted, and is idle when it has arrived", () => {
+  const { layers, adapters } = residency();
+  adapters.makeRoom(layerPages(10), 2);
+  adapters.bringIn(large, 3);
+  assert(adapters.isArriving(large));
+  assertEquals(adapters.idle.layerPages, 0);
+  assertEquals(adapters.arrivingIdle.layerPages, 6);
+  assertEquals(adapters.makeRoom(layerPages(5), 9), false);
+  adapters.pin(large, request);
+  assertEquals(adapters.arrivingIdle.layerPages, 0, "someone will use it");
+  adapters.arrived(large, 4);
+  adapters.unpinAll(request, 5);
+  assert(adapters.makeRoom(layerPages(5), 9));
+  assertEquals(layers.free, 10);
+  assertThrows(() => adapters.arrived(small, 9), RangeError, "received small");
+});
+
+Deno.test("a forgotten adapter keeps its pages until its upload and its last request have ended", () => {
+  const { layers, adapters } = residency();
+  adapters.makeRoom(layerPages(10), 2);
+  adapters.bringIn(large, 3);
+  adapters.pin(large, request);
+  adapters.forget(large);
+  assertEquals(layers.free, 4);
+  adapters.unpinAll(request, 4);
+  assertEquals(layers.free, 4, "the executor still writes there");
+  adapters.arrived(large, 5);
+  assertEquals([layers.free, adapters.size(large)], [10, undefined]);
+  adapters.checkIntegrity();
+});
+
+Deno.test("an adapter that is added again before its pages are free is not forgotten", () => {
+  const { adapters } = residency();
+  adapters.pin(small, request);
+  adapters.forget(small);
+  adapters.add(small, layerPages(2));
+  adapters.unpinAll(request, 4);
+  assert(adapters.place(small));
+});
+
+Deno.test("makeRoom() for later use takes nothing that was used since", () => {
+  const { adapters } = residency();
+  adapters.touch(large, 7);
+  assertEquals(adapters.makeRoom(layerPages(5), 7, 7), false);
+  assert(adapters.makeRoom(layerPages(4), 7, 7));
+  assertEquals(adapters.residents, [large]);
 });

@@ -25,11 +25,17 @@ function memory(): UnifiedMemory {
   return memory;
 }
 
-const kinds = (memory: UnifiedMemory, tick: number, ...wants: MemoryWant[]) => {
-  const { grants } = memory.plan(wants, tick);
+/** A plan whose uploads end at once. */
+const plan = (memory: UnifiedMemory, tick: number, ...wants: MemoryWant[]) => {
+  const planned = memory.plan(wants, tick);
   memory.checkIntegrity();
-  return grants.map((grant) => grant.kind);
+  for (const { adapter } of planned.uploads) memory.arrived(adapter, tick);
+  memory.checkIntegrity();
+  return planned;
 };
+
+const kinds = (memory: UnifiedMemory, tick: number, ...wants: MemoryWant[]) =>
+  plan(memory, tick, ...wants).grants.map((grant) => grant.kind);
 
 Deno.test("plan() grants pages and places the adapters, and names the uploads", () => {
   const { grants, uploads } = memory().plan([want("a", 20, ["three", "head"])], 1);
@@ -59,7 +65,7 @@ Deno.test("plan() serves an earlier want before a later one", () => {
 
 Deno.test("a want that is not granted takes nothing, neither pages nor pins", () => {
   const m = memory();
-  m.plan([want("a", 16, ["three"])], 1);
+  plan(m, 1, want("a", 16, ["three"]));
   m.release(requestId("a"), 1);
   // "three" is resident and idle: this want would use it, but cannot have the rest.
   const [grant] = m.plan([want("x", 16), want("b", 80, ["three"])], 2).grants.slice(1);
@@ -75,7 +81,7 @@ Deno.test("a want that is not granted takes nothing, neither pages nor pins", ()
 
 Deno.test("KV takes the pages of idle adapters, and adapters come back when they are wanted again", () => {
   const m = memory();
-  m.plan([want("a", 16, ["four"])], 1);
+  plan(m, 1, want("a", 16, ["four"]));
   m.release(requestId("a"), 1);
   assertEquals(m.usage, {
     pages: 8,
@@ -92,7 +98,7 @@ Deno.test("KV takes the pages of idle adapters, and adapters come back when they
 
 Deno.test("an adapter in use is never evicted, however short pages are", () => {
   const m = memory();
-  m.plan([want("a", 16, ["four"])], 1);
+  plan(m, 1, want("a", 16, ["four"]));
   assertEquals(kinds(m, 2, want("b", 64)), ["exhausted"]);
   assertEquals(m.usage.residentAdapters, [adapterId("four")]);
 });
@@ -135,6 +141,54 @@ Deno.test("addAdapter() refuses an adapter that fits neither pool", () => {
   );
 });
 
+Deno.test("a grant says which adapters are still on their way, to everyone who uses them", () => {
+  const m = memory();
+  const arriving = (tick: number, name: string) => {
+    const [grant] = m.plan([want(name, 1, ["three"])], tick).grants;
+    return grant?.kind === "granted" ? grant.arriving : null;
+  };
+  assertEquals(arriving(1, "a"), [adapterId("three")]);
+  assertEquals(arriving(2, "b"), [adapterId("three")]);
+  m.arrived(adapterId("three"), 2);
+  assertEquals(arriving(3, "c"), []);
+  assertEquals(m.found, { hits: 2, misses: 1 });
+});
+
+Deno.test("a want for an adapter whose image is not at hand takes nothing, one on the GPU needs none", () => {
+  const m = memory();
+  const nothing = () => false;
+  const absent = {
+    kind: "absent",
+    request: requestId("a"),
+    adapters: [adapterId("three")],
+  } as const;
+  assertEquals(m.plan([want("a", 1, ["three"])], 1, nothing).grants, [absent]);
+  assertEquals(m.usage.freePages, 8);
+  plan(m, 2, want("a", 1, ["three"]));
+  assertEquals(m.plan([want("b", 1, ["three"])], 3, nothing).grants[0]?.kind, "granted");
+});
+
+Deno.test("prefetch() takes free pages and those of adapters that nobody named, and leaves the spare ones", () => {
+  const m = memory();
+  plan(m, 1, want("a", 16, ["three"]));
+  m.release(requestId("a"), 1);
+  assertEquals(m.prefetch(adapterId("four"), 80, 2), null, "4 + 5 pages do not fit");
+  m.touch([adapterId("three")], 2);
+  assertEquals(m.prefetch(adapterId("four"), 32, 2), null, "three was named in this plan");
+  assertEquals(m.prefetch(adapterId("four"), 16, 2)?.layerPages.length, 4);
+  m.checkIntegrity();
+  assertEquals(m.usage.residentAdapters.length, 2);
+  assertEquals(m.arrivingPages, 4);
+  m.arrived(adapterId("four"), 3);
+  m.addAdapter(adapterId("six"), { layerPages: 6, headPages: 0 });
+  assertEquals(
+    m.prefetch(adapterId("six"), 0, 9)?.layerPages.length,
+    6,
+    "both were named long ago",
+  );
+  assertEquals(m.usage.residentAdapters, [adapterId("six")]);
+});
+
 Deno.test("any order of plans and releases keeps every page in one place and comes back to empty", () => {
   const size = fc.record({ layerPages: fc.nat({ max: 6 }), headPages: fc.nat({ max: 3 }) });
   const wants = fc.array(
@@ -157,8 +211,7 @@ Deno.test("any order of plans and releases keeps every page in one place and com
         sizes.forEach((size, i) => m.addAdapter(adapterId(`a${i}`), size));
         rounds.forEach(({ wants, released }, tick) => {
           const before = m.usage;
-          const { grants } = m.plan(wants, tick);
-          m.checkIntegrity();
+          const { grants } = plan(m, tick, ...wants);
           if (grants.every((grant) => grant.kind !== "granted")) assertEquals(m.usage, before);
           m.release(requestId(`r${released}`), tick);
           m.checkIntegrity();

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { UNKNOWN_MEMORY } from "../../actors/batch_former/unknown_memory.ts";
 import { adapterId } from "../../memory/ids.ts";
 import { Metrics } from "../../routes/metrics_registry.ts";
 import { saying, ScriptedRouter } from "../support/scripted_router.ts";
@@ -96,6 +97,7 @@ strictly("the engine's load shows as gauges; its counters survive its restart", 
     kvPages: 60,
     adapterPages: 15,
     residentAdapters: [adapterId("a"), adapterId("b")],
+    residency: UNKNOWN_MEMORY.residency,
     preemptions: 4,
     steps: 1000,
   };

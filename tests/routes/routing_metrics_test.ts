@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { UNKNOWN_MEMORY } from "../../actors/batch_former/unknown_memory.ts";
 import { type AdapterId, adapterId } from "../../memory/ids.ts";
 import { Metrics } from "../../routes/metrics_registry.ts";
 import { finished, said, saying, ScriptedRouter } from "../support/scripted_router.ts";
@@ -13,6 +14,7 @@ const LOAD = {
   kvPages: 60,
   adapterPages: 15,
   residentAdapters: [] as readonly AdapterId[],
+  residency: UNKNOWN_MEMORY.residency,
   preemptions: 0,
   steps: 1,
 };
@@ -110,6 +112,7 @@ strictly("what engines count goes on when another engine begins at zero", async 
   const metrics = new Metrics(() => true);
   const stepSeconds = { encode: 1, gpu: 5, read: 0.5 };
   const counts = {
+    arrivingPages: 0,
     ...{ hostAdapters: 4, hostBytes: 4096, diskLoads: 3, failedLoads: 1, hostEvictions: 0 },
     ...{ gpuEvictions: 2, gpuHits: 40, gpuMisses: 6, prefetches: 1, uploads: 6 },
     ...{ uploadBytes: 6000, uploadSeconds: 0.25 },

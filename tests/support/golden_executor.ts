@@ -63,7 +63,8 @@ export class GoldenExecutor {
     const layerPages = this.#free.splice(0, image.layers?.pages ?? 0);
     const headPages = this.#freeHead.splice(0, image.head?.pages ?? 0);
     const adapter = adapterId(path);
-    await this.#executor.apply({ kind: "upload", adapter, image, layerPages, headPages });
+    this.#executor.apply({ kind: "upload", adapter, image, layerPages, headPages });
+    while (this.#executor.uploading) await this.#executor.uploadSome();
     return {
       adapter,
       weight,
@@ -74,14 +75,14 @@ export class GoldenExecutor {
     };
   }
 
-  async open(
+  open(
     slot: number,
     prompt: readonly number[],
     routes: readonly Route[],
     sampling: SamplingParams = GREEDY,
-  ): Promise<Sequence> {
+  ): Sequence {
     const sequence = { slot: slotId(slot), prompt, routes };
-    await this.#executor.apply({
+    this.#executor.apply({
       kind: "open",
       slot: sequence.slot,
       request: requestId(`r${slot}`),

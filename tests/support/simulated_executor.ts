@@ -70,6 +70,7 @@ export class SimulatedExecutor {
   readonly #layers = new Map<PageId, Page>();
   readonly #heads = new Map<PageId, Page>();
   readonly #slots = new Map<SlotId, Slot>();
+  readonly #uploads: (Extract<Executor.Command, { kind: "upload" }> & { done: number })[] = [];
 
   constructor(pagesPerBlock: number) {
     this.#pagesPerBlock = pagesPerBlock;
@@ -84,16 +85,9 @@ export class SimulatedExecutor {
       case "close":
         if (this.#slots.delete(command.slot)) return null;
         throw new Error(`Cannot close slot: it is not open, received ${command.slot}`);
-      case "upload": {
-        const { adapter: name, layerPages, headPages } = command;
-        for (const page of layerPages) {
-          this.#layers.set(page, { kind: "adapter", name, pages: layerPages });
-        }
-        for (const page of headPages) {
-          this.#heads.set(page, { kind: "adapter", name, pages: headPages });
-        }
+      case "upload":
+        this.#uploads.push({ ...command, done: 0 });
         return null;
-      }
       case "step":
         return {
           kind: "stepped",
@@ -101,6 +95,29 @@ export class SimulatedExecutor {
           rows: command.rows.map((row) => this.#run(row)),
         };
     }
+  }
+
+  /** Uploads are under way. */
+  get uploading(): boolean {
+    return this.#uploads.length > 0;
+  }
+
+  /** One more page of the oldest upload; the answer when that was its last. */
+  uploadPage(): Executor.Uploaded | null {
+    const [upload] = this.#uploads;
+    if (!upload) throw new Error("Cannot upload: nothing is to be uploaded");
+    const { adapter, layerPages, headPages } = upload;
+    const at = upload.done++;
+    const layer = layerPages[at];
+    const head = headPages[at - layerPages.length];
+    if (layer !== undefined) {
+      this.#layers.set(layer, { kind: "adapter", name: adapter, pages: layerPages });
+    } else if (head !== undefined) {
+      this.#heads.set(head, { kind: "adapter", name: adapter, pages: headPages });
+    }
+    if (upload.done < layerPages.length + headPages.length) return null;
+    this.#uploads.shift();
+    return { kind: "uploaded", adapter, bytes: upload.done, seconds: 0 };
   }
 
   #open(command: Extract<Executor.Command, { kind: "open" }>): void {

@@ -5,6 +5,7 @@ import type * as BatchFormer from "../../../actors/batch_former/protocol.ts";
 import { Channel } from "../../../actors/channel.ts";
 import type * as Executor from "../../../actors/executor/protocol.ts";
 import type * as Loader from "../../../actors/loader/protocol.ts";
+import { RESIDENCY_DEFAULTS } from "../../../actors/memory_manager/manager.ts";
 import { memoryManager } from "../../../actors/memory_manager/actor.ts";
 import type * as MemoryManager from "../../../actors/memory_manager/protocol.ts";
 import type { EngineEvent, Output } from "../../../actors/request_router/protocol.ts";
@@ -32,7 +33,18 @@ function startEngine(capacity: number) {
   const shape = { layerPages: 24, headPages: 0, pagesPerBlock: 1, blockTokens: BLOCK };
   const limits = { maxRunning: 4, maxBatchTokens: 16, maxLogitRows: 8 };
   const actors = [
-    spawn(memoryManager({ shape, epoch: epoch(1), loader, executor, former, outbox }), memory),
+    spawn(
+      memoryManager({
+        shape,
+        limits: RESIDENCY_DEFAULTS,
+        epoch: epoch(1),
+        loader,
+        executor,
+        former,
+        outbox,
+      }),
+      memory,
+    ),
     spawn(
       batchFormer({ limits, epoch: epoch(1), mailbox: former, memory, executor, outbox }),
       former,
@@ -44,6 +56,10 @@ function startEngine(capacity: number) {
       for await (const command of executor) {
         const stepped = simulated.apply(command);
         if (stepped) await former.send(stepped);
+        while (simulated.uploading) {
+          const uploaded = simulated.uploadPage();
+          if (uploaded) await memory.send(uploaded);
+        }
       }
     })(),
     (async () => {

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { UNKNOWN_MEMORY } from "../../../actors/batch_former/unknown_memory.ts";
 import { LoadReport } from "../../../actors/batch_former/load_report.ts";
 import type { EngineLoad } from "../../../actors/request_router/protocol.ts";
 
@@ -10,6 +11,7 @@ const load = (running: number): EngineLoad => ({
   kvPages: 0,
   adapterPages: 0,
   residentAdapters: NONE,
+  residency: UNKNOWN_MEMORY.residency,
   preemptions: 0,
   steps: 0,
 });

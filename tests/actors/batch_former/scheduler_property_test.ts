@@ -14,17 +14,16 @@ const shapes: fc.Arbitrary<EngineShape> = fc.record({
   blocks: fc.integer({ min: 4, max: 20 }),
   pagesPerBlock: fc.constantFrom(1, 1, 2, 3),
   headPages: fc.integer({ min: 0, max: 6 }),
+  hostBytes: fc.integer({ min: 20, max: 60 }),
   sizes: fc.array(
     fc.record({ layers: fc.integer({ min: 0, max: 6 }), head: fc.integer({ min: 0, max: 3 }) }),
     { minLength: 1, maxLength: 6 },
   ),
-}).map(({ maxRunning, moreTokens, moreLogits, blocks, pagesPerBlock, headPages, sizes }) => ({
-  maxRunning,
-  maxBatchTokens: maxRunning + moreTokens,
-  maxLogitRows: maxRunning + moreLogits,
-  layerPages: blocks * pagesPerBlock,
-  headPages,
-  pagesPerBlock,
+}).map(({ moreTokens, moreLogits, blocks, sizes, ...shape }) => ({
+  ...shape,
+  maxBatchTokens: shape.maxRunning + moreTokens,
+  maxLogitRows: shape.maxRunning + moreLogits,
+  layerPages: blocks * shape.pagesPerBlock,
   adapters: {
     ...Object.fromEntries(
       sizes.map((

@@ -83,6 +83,38 @@ Deno.test("a request that waits for its adapter holds nobody up, and base rows n
   assertFinished(engine, a, b);
 });
 
+Deno.test("a request whose adapter is being uploaded has its pages and its slot, and runs when it has arrived", () => {
+  const engine = engineOf();
+  const [a, b] = [sequenceOf("a", 5, using("large")), sequenceOf("b", 5, { maxTokens: 6 })];
+  engine.register("large");
+  engine.submit(a);
+  while (engine.uploads.length === 0) engine.deliver(() => 0);
+  engine.submit(b);
+  // Slices come last: with 0 a page is copied only when nothing else is to do.
+  engine.settle(() => 0);
+  const first = engine.steps.findIndex(({ rows }) => rows.some(({ slot }) => slot === 0));
+  assert(first >= 6, "b ran alone to its end before a's first step");
+  assertFinished(engine, a, b);
+});
+
+Deno.test("a request that is cancelled while its adapter is being uploaded leaves nothing behind", () => {
+  const engine = engineOf();
+  engine.register("large");
+  engine.submit(sequenceOf("a", 5, using("large")));
+  while (engine.uploads.length === 0) engine.deliver(() => 0);
+  for (let i = 0; i < 4; i++) engine.deliver(() => 0.99);
+  engine.cancel(requestId("a"));
+  engine.settle();
+  const { running, waiting, kvPages, freePages, pages } = engine.scheduler.load;
+  assertEquals({ running, waiting, kvPages }, { running: 0, waiting: 0, kvPages: 0 });
+  assertEquals(freePages + 30, pages, "the adapter stays until its pages are wanted");
+  // All that is left can be had by somebody else at once.
+  const b = sequenceOf("b", 16 * 38);
+  engine.submit(b);
+  engine.settle();
+  assertFinished(engine, b);
+});
+
 Deno.test("a request whose adapter does not load or is unknown fails, and says why", () => {
   const engine = engineOf();
   const [a, b] = [sequenceOf("a", 5, using("broken")), sequenceOf("b", 5, using("nobody"))];

@@ -5,7 +5,7 @@ import type { Command, Sequence } from "../../../actors/batch_former/protocol.ts
 import { Scheduler, type SchedulerLimits } from "../../../actors/batch_former/scheduler.ts";
 import type * as Executor from "../../../actors/executor/protocol.ts";
 import type * as Loader from "../../../actors/loader/protocol.ts";
-import { MemoryManager } from "../../../actors/memory_manager/manager.ts";
+import { MemoryManager, RESIDENCY_DEFAULTS } from "../../../actors/memory_manager/manager.ts";
 import type * as Memory from "../../../actors/memory_manager/protocol.ts";
 import type { Output, OutputEnd } from "../../../actors/request_router/protocol.ts";
 import type { TokenLogprobs } from "../../../actors/sampling.ts";
@@ -17,6 +17,8 @@ export interface EngineShape extends SchedulerLimits {
   readonly pagesPerBlock: number;
   /** Pages of each adapter's image; null: its files do not load. */
   readonly adapters: Readonly<Record<string, { layers: number; head: number } | null>>;
+  /** Host memory for adapters, which take a byte a page. */
+  readonly hostBytes?: number;
   /** Messages are cloned on their way, as between threads. */
   readonly clone?: boolean;
 }
@@ -29,6 +31,8 @@ interface Mail {
 }
 
 const MAILBOXES = ["former", "memory", "executor", "loader"] as const;
+/** Beside the mailboxes: the executor's slices of adapters. */
+const WORK = [...MAILBOXES, "uploads"] as const;
 
 /** What a client saw of a request. */
 export interface Seen {
@@ -56,7 +60,9 @@ export class SimulatedEngine {
   constructor(shape: EngineShape) {
     this.#shape = shape;
     this.scheduler = new Scheduler(shape);
-    this.#memory = new MemoryManager({ ...shape, blockTokens: BLOCK }, epoch(1));
+    const { hostBytes = RESIDENCY_DEFAULTS.hostBytes } = shape;
+    const limits = { ...RESIDENCY_DEFAULTS, hostBytes, uploadBytesPerStep: 4 };
+    this.#memory = new MemoryManager({ ...shape, blockTokens: BLOCK }, epoch(1), limits);
     this.#executor = new SimulatedExecutor(shape.pagesPerBlock);
   }
 
@@ -81,7 +87,9 @@ export class SimulatedEngine {
 
   /** Delivers one message of a mailbox that `random` picks; false where all are empty. */
   deliver(random: () => number): boolean {
-    const full = MAILBOXES.filter((name) => this.#mail[name].length > 0);
+    const full = WORK.filter((name) =>
+      name === "uploads" ? this.#executor.uploading : this.#mail[name].length > 0
+    );
     const name = full[Math.floor(random() * full.length)];
     if (!name) return false;
     this.#deliverTo(name);
@@ -97,7 +105,7 @@ export class SimulatedEngine {
     }
   }
 
-  #deliverTo(name: keyof Mail): void {
+  #deliverTo(name: typeof WORK[number]): void {
     switch (name) {
       case "former": {
         const message = this.#take("former");
@@ -119,6 +127,11 @@ export class SimulatedEngine {
       case "executor": {
         const stepped = this.#executor.apply(this.#take("executor"));
         if (stepped) this.#mail.former.push(stepped);
+        return;
+      }
+      case "uploads": {
+        const uploaded = this.#executor.uploadPage();
+        if (uploaded) this.#mail.memory.push(uploaded);
         return;
       }
       case "loader":
@@ -182,7 +195,7 @@ export class SimulatedEngine {
     const size = this.#shape.adapters[adapter];
     if (!size) return { kind: "load_failed", adapter, error: `Cannot load adapter ${adapter}` };
     const packed = (pages: number, copies: number) =>
-      pages === 0 ? null : { bytes: new SharedArrayBuffer(0), pages, copies };
+      pages === 0 ? null : { bytes: new SharedArrayBuffer(pages), pages, copies };
     const image: AdapterImage = {
       layers: packed(size.layers, 2),
       head: packed(size.head, 1),

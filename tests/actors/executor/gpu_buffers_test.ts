@@ -1,13 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import fc from "fast-check";
-import {
-  bufferBytes,
-  createBuffers,
-  createPool,
-  pageLocation,
-} from "../../../actors/executor/gpu_buffers.ts";
+import { bufferBytes, createBuffers, createPool } from "../../../actors/executor/gpu_buffers.ts";
 import { stepBounds } from "../../../actors/executor/step_bounds.ts";
-import { Readback } from "../../../kernels/readback.ts";
 import { loadModelConfig } from "../../../models/parse_config.ts";
 import { goldenDirectory } from "../../support/goldens.ts";
 import { testDevice } from "../../support/gpu.ts";
@@ -47,40 +40,10 @@ Deno.test("createBuffers() makes each buffer as large as said, and names the one
   );
 });
 
-Deno.test("pageLocation() gives every page a place of its own within the slab that exists", () => {
-  const layouts = fc.record({
-    pages: fc.integer({ min: 1, max: 200 }),
-    slabPages: fc.integer({ min: 1, max: 200 }),
-    pageBytes: fc.constantFrom(4096, 5120),
-  }).filter(({ pages, slabPages }) => pages <= 2 * slabPages);
-  fc.assert(fc.property(layouts, (layout) => {
-    const slabs = [{ name: "a" }, { name: "b" }] as unknown as [GPUBuffer, GPUBuffer];
-    const pool = { pool0: slabs[0], pool1: slabs[1] };
-    const taken = new Set<string>();
-    for (let page = 0; page < layout.pages; page++) {
-      const [slab, offset] = pageLocation(pool, layout, page);
-      const index = slabs.indexOf(slab);
-      assert(offset % layout.pageBytes === 0 && offset < layout.slabPages * layout.pageBytes);
-      taken.add(`${index} ${offset}`);
-    }
-    assertEquals(taken.size, layout.pages);
-  }));
-});
-
-Deno.test("a page of a pool in two slabs keeps what was copied to its location", async () => {
+Deno.test("a pool lies in two slabs where one binding cannot hold it, else the second is a dummy", async () => {
   const device = await testDevice();
   const layout = { pages: 5, pageBytes: 4096, slabPages: 3 };
   const pool = createPool(device, layout, "test");
   assertEquals([pool.pool0.size, pool.pool1.size], [3 * 4096, 2 * 4096]);
   assertEquals(createPool(device, { ...layout, pages: 3 }, "one slab").pool1.size, 16);
-  for (let page = 0; page < layout.pages; page++) {
-    const [slab, offset] = pageLocation(pool, layout, page);
-    device.gpu.queue.writeBuffer(slab, offset, new Uint32Array(1024).fill(page + 1));
-  }
-  const readback = await Readback.create(device, 4096);
-  for (let page = 0; page < layout.pages; page++) {
-    const [slab, offset] = pageLocation(pool, layout, page);
-    const words = new Uint32Array(await readback.once(slab, 4096, offset));
-    assert(words.every((word) => word === page + 1), `page ${page}`);
-  }
 });

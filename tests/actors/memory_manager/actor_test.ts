@@ -4,12 +4,13 @@ import type * as BatchFormer from "../../../actors/batch_former/protocol.ts";
 import { Channel } from "../../../actors/channel.ts";
 import type * as Executor from "../../../actors/executor/protocol.ts";
 import type * as Loader from "../../../actors/loader/protocol.ts";
+import { RESIDENCY_DEFAULTS } from "../../../actors/memory_manager/manager.ts";
 import { memoryManager } from "../../../actors/memory_manager/actor.ts";
 import type { Command } from "../../../actors/memory_manager/protocol.ts";
 import type { EngineEvent } from "../../../actors/request_router/protocol.ts";
 import { adapterId, epoch, requestId } from "../../../memory/ids.ts";
 
-Deno.test("the upload is with the executor before the batch former hears of the grant", async () => {
+Deno.test("the manager answers while the executor's mailbox is full, and the upload is not lost", async () => {
   const mailbox = new Channel<Command>({ capacity: 8 });
   const executor = new Channel<Executor.Command>({ capacity: 1 });
   const former = new Channel<BatchFormer.Command>({ capacity: 8 });
@@ -17,7 +18,15 @@ Deno.test("the upload is with the executor before the batch former hears of the 
   const outbox = new Channel<EngineEvent>({ capacity: 8 });
   const shape = { layerPages: 10, headPages: 0, pagesPerBlock: 1, blockTokens: 16 };
   const actor = spawn(
-    memoryManager({ shape, epoch: epoch(1), loader, executor, former, outbox }),
+    memoryManager({
+      shape,
+      limits: RESIDENCY_DEFAULTS,
+      epoch: epoch(1),
+      loader,
+      executor,
+      former,
+      outbox,
+    }),
     mailbox,
   );
   const adapter = adapterId("a");
@@ -34,16 +43,16 @@ Deno.test("the upload is with the executor before the batch former hears of the 
   await mailbox.send({ kind: "loaded", adapter, image });
   assertEquals((await outbox.receive()).kind, "adapter_registered");
 
-  // The executor's mailbox is full: the manager must not answer before the upload is in it.
   await executor.send({ kind: "step", step: 1 as Executor.Stepped["step"], rows: [] });
   const wants = [{ request: requestId("r"), tokens: 1, adapters: [adapter], spareTokens: 0 }];
-  await mailbox.send({ kind: "plan", plan: 1, wants });
-  await new Promise((resolve) => setTimeout(resolve, 5));
-  assertEquals(former.tryReceive(), { state: "empty" });
-  await executor.receive();
+  await mailbox.send({ kind: "plan", plan: 1, wants, upcoming: [] });
   const planned = await former.receive();
   assert(planned.kind === "planned" && planned.grants[0]?.kind === "granted");
+  assertEquals(planned.grants[0].arriving, [adapter]);
+  assertEquals((await executor.receive()).kind, "step");
   assertEquals((await executor.receive()).kind, "upload");
+  await mailbox.send({ kind: "uploaded", adapter, bytes: 8, seconds: 0 });
+  assertEquals(await former.receive(), { kind: "adapter_arrived", adapter });
   mailbox.close();
   assertEquals(await actor.stopped, { kind: "stopped" });
 });

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Effects, MemoryManager } from "../../../actors/memory_manager/manager.ts";
+import type { Effects } from "../../../actors/memory_manager/effects.ts";
+import { MemoryManager } from "../../../actors/memory_manager/manager.ts";
 import type { Want } from "../../../actors/memory_manager/protocol.ts";
 import { adapterId, epoch, requestId } from "../../../memory/ids.ts";
 import type { AdapterImage } from "../../../models/adapter_image.ts";
@@ -28,7 +29,7 @@ const want = (name: string, tokens: number, ...adapters: string[]): Want => ({
 
 let plans = 0;
 function plan(manager: MemoryManager, ...wants: Want[]) {
-  const effects = manager.handle({ kind: "plan", plan: ++plans, wants });
+  const effects = manager.handle({ kind: "plan", plan: ++plans, wants, upcoming: [] });
   manager.checkIntegrity();
   const [planned] = effects.former;
   assert(planned?.kind === "planned");
@@ -39,6 +40,8 @@ const register = (manager: MemoryManager, name: string) =>
   manager.handle({ kind: "register", adapter: adapterId(name), path: `/adapters/${name}` });
 const loaded = (manager: MemoryManager, name: string, image = imageOf(2)) =>
   manager.handle({ kind: "loaded", adapter: adapterId(name), image });
+const uploaded = (manager: MemoryManager, name: string) =>
+  manager.handle({ kind: "uploaded", adapter: adapterId(name), bytes: 100, seconds: 0 });
 const loads = (effects: Effects) => effects.loader.map(({ adapter }) => adapter as string);
 
 Deno.test("registering an adapter loads it, and says how large it is when it is loaded", () => {
@@ -53,6 +56,14 @@ Deno.test("registering an adapter loads it, and says how large it is when it is 
     adapter: adapterId("a"),
     rank: 16,
     bytes: 900,
+    shape: {
+      rank: 16,
+      bytes: 900,
+      layerPages: 2,
+      headPages: 1,
+      moduleRanks: [16, 0, 8, 0, 0, 0, 0],
+      headRanks: [0, 4],
+    },
   }]);
   assertEquals(executor, [], "it is uploaded when it is wanted, not before");
 });
@@ -122,12 +133,21 @@ Deno.test("an adapter larger than the pool is rejected when it is loaded", () =>
   );
 });
 
-Deno.test("two adapters are loaded at a time, those that someone waits for first", () => {
+Deno.test("four adapters are read ahead at a time, and those that someone waits for beside them", () => {
   const manager = managerOf();
-  assertEquals(["a", "b", "c", "d"].flatMap((name) => loads(register(manager, name))), ["a", "b"]);
-  plan(manager, want("r", 1, "d"));
-  assertEquals(loads(loaded(manager, "a")), ["d"]);
-  assertEquals(loads(loaded(manager, "b")), ["c"]);
+  const names = ["a", "b", "c", "d", "e", "f", "g"];
+  assertEquals(names.flatMap((name) => loads(register(manager, name))), ["a", "b", "c", "d"]);
+  manager.handle({ kind: "plan", plan: 0, wants: [], upcoming: [adapterId("f")] });
+  assertEquals(loads(plan(manager, want("r", 1, "g"))), ["g"]);
+  assertEquals(loads(loaded(manager, "a")), []);
+  assertEquals(loads(loaded(manager, "b")), ["e"], "nothing is expected any more");
+});
+
+Deno.test("what the queue will want is loaded before what is only registered", () => {
+  const manager = managerOf();
+  for (const name of ["a", "b", "c", "d", "e", "f"]) register(manager, name);
+  manager.handle({ kind: "plan", plan: 0, wants: [], upcoming: [adapterId("f")] });
+  assertEquals(loads(loaded(manager, "a")), ["f"]);
 });
 
 Deno.test("registering again answers again, loads nothing twice, and retries what failed", () => {
@@ -146,6 +166,7 @@ Deno.test("an evicted adapter is uploaded again from host memory", () => {
   register(manager, "a");
   loaded(manager, "a");
   plan(manager, want("r", 1, "a"));
+  uploaded(manager, "a");
   manager.handle({ kind: "release", request: requestId("r") });
   assertEquals(plan(manager, want("s", 160)).usage.residentAdapters, []);
   manager.handle({ kind: "release", request: requestId("s") });

@@ -46,3 +46,22 @@ Deno.test("AdapterRegistry refuses a name twice", () => {
   registry.add(entry("one"));
   assertThrows(() => registry.add(entry("one", "y")), RangeError, "which is /adapters/one");
 });
+
+Deno.test("a later engine is told what an earlier one found in an adapter's files", () => {
+  const registry = new AdapterRegistry();
+  const id = adapterId("digest");
+  registry.add({ name: "a", id, path: "/a", parent: "base" });
+  const register = { kind: "register", adapter: id, path: "/a" } as const;
+  assertEquals(registry.commands(), [register]);
+  const ranks = { moduleRanks: [8, 0, 0, 0, 0, 0, 0], headRanks: [0, 0] };
+  const shape = { rank: 8, bytes: 4096, layerPages: 1, headPages: 0, ...ranks };
+  registry.note({
+    kind: "adapter_registered",
+    epoch: epoch(1),
+    adapter: id,
+    rank: 8,
+    bytes: 4096,
+    shape,
+  });
+  assertEquals(registry.commands(), [{ ...register, known: shape }]);
+});

@@ -1,0 +1,108 @@
+import { assertEquals } from "@std/assert";
+import { Channel } from "../../../actors/channel.ts";
+import type { PreparedStep } from "../../../actors/executor/executor.ts";
+import type { Command, Event, Uploaded } from "../../../actors/executor/protocol.ts";
+import { runSteps, type StepRunner } from "../../../actors/executor/run_steps.ts";
+import { adapterId, slotId, stepId } from "../../../memory/ids.ts";
+
+/** Writes down what it is told; an upload takes three slices. */
+class Recorder implements StepRunner {
+  readonly log: string[] = [];
+  readonly overlaps: boolean;
+  #slices = 0;
+
+  constructor(overlaps: boolean) {
+    this.overlaps = overlaps;
+  }
+  get uploading(): boolean {
+    return this.#slices > 0;
+  }
+  apply(command: Exclude<Command, { kind: "step" }>): void {
+    this.log.push(command.kind);
+    if (command.kind === "upload") this.#slices += 3;
+  }
+  prepare({ step, rows }: Extract<Command, { kind: "step" }>): PreparedStep {
+    this.log.push(`prepare ${step}`);
+    return { step, rows } as unknown as PreparedStep;
+  }
+  submit({ step }: PreparedStep): void {
+    this.log.push(`submit ${step}`);
+  }
+  finish({ step }: PreparedStep) {
+    this.log.push(`finish ${step}`);
+    return Promise.resolve([]);
+  }
+  uploadSome(): Promise<readonly Uploaded[]> {
+    if (this.#slices === 0) return Promise.resolve([]);
+    this.log.push("slice");
+    if (--this.#slices > 0) return Promise.resolve([]);
+    return Promise.resolve([{ kind: "uploaded", adapter: adapterId("a"), bytes: 3, seconds: 0 }]);
+  }
+}
+
+const upload = { kind: "upload", adapter: adapterId("a") } as unknown as Command;
+const close: Command = { kind: "close", slot: slotId(1) };
+const step = (n: number): Command => ({ kind: "step", step: stepId(n), rows: [] });
+
+/** Runs until `count` events have come. */
+async function run(commands: readonly Command[], count: number, overlaps = false) {
+  const executor = new Recorder(overlaps);
+  const inbox = new Channel<Command>({ capacity: 64 });
+  const events = new Channel<Event>({ capacity: 64 });
+  for (const command of commands) inbox.trySend(command);
+  const ended = runSteps(executor, inbox, events).catch(() => {});
+  const seen: string[] = [];
+  while (seen.length < count) {
+    const event = await events.receive();
+    seen.push(event.kind === "stepped" ? `stepped ${event.step}` : event.kind);
+  }
+  inbox.close();
+  await ended;
+  return { log: executor.log, seen };
+}
+
+Deno.test("behind every step goes one step's worth of an upload, and never more", async () => {
+  const { log, seen } = await run([upload, step(1), step(2), step(3), step(4)], 5);
+  assertEquals(log.slice(0, 14), [
+    "upload",
+    "prepare 1",
+    "submit 1",
+    "slice",
+    "prepare 2",
+    "finish 1",
+    "submit 2",
+    "slice",
+    "prepare 3",
+    "finish 2",
+    "submit 3",
+    "slice",
+    "prepare 4",
+    "finish 3",
+  ]);
+  assertEquals(seen, ["stepped 1", "stepped 2", "uploaded", "stepped 3", "stepped 4"]);
+});
+
+Deno.test("without steps the slices follow each other, and other commands are done in between", async () => {
+  const { log, seen } = await run([upload, close], 1);
+  assertEquals(log, ["upload", "close", "slice", "slice", "slice"]);
+  assertEquals(seen, ["uploaded"]);
+});
+
+Deno.test("a step that is there goes before the slices", async () => {
+  const { log } = await run([upload, step(1)], 2);
+  assertEquals(log, ["upload", "prepare 1", "submit 1", "slice", "finish 1", "slice", "slice"]);
+});
+
+Deno.test("where a read waits for its own step alone, a slice still goes behind the step that runs next", async () => {
+  const { log } = await run([upload, step(1), step(2)], 3, true);
+  assertEquals(log.slice(0, 8), [
+    "upload",
+    "prepare 1",
+    "submit 1",
+    "slice",
+    "prepare 2",
+    "submit 2",
+    "finish 1",
+    "slice",
+  ]);
+});
