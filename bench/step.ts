@@ -11,6 +11,7 @@ import { LAYER_MODULES } from "../models/model_config.ts";
 import { packAdapter } from "../models/pack_adapter.ts";
 import type { PeftModule } from "../models/peft_adapter.ts";
 import { moduleShape } from "../models/model_config.ts";
+import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
 import { llama8b, writeRandomModel } from "./support/random_model.ts";
 import { createTimer } from "./support/timer.ts";
@@ -147,7 +148,7 @@ async function open(slot: number, routes: readonly Route[]): Promise<void> {
 
 async function median(run: () => Promise<void>, runs: number): Promise<number> {
   await timer.time(() => {}, 1); // raises the clocks
-  for (let i = 0; i < 3; i++) await run();
+  for (let i = 0; i < (software ? 1 : 3); i++) await run();
   const times: number[] = [];
   for (let i = 0; i < runs; i++) {
     const start = performance.now();
@@ -186,7 +187,7 @@ async function decode(batch: number, routeOf: (row: number) => readonly Route[])
       running = next;
     }
     await executor.finish(running);
-  }, software ? 3 : 9) / (steps + 1);
+  }, software ? 1 : 9) / (steps + 1);
 }
 
 /** GPU time of each kernel of a decode step: a pass of its own for every dispatch, by timestamps. */
@@ -293,7 +294,7 @@ for (const count of PREFILLS) {
     };
     first = false;
     await executor.step({ kind: "step", step: stepId(1), rows: [row] });
-  }, 3);
+  }, software ? 1 : 3);
   const flops = 2 * count * ((bytes - 2 * embedBytes) / 2) +
     2 * 2 * config.layers * config.heads * config.headDim * count * count / 2;
   console.log(
@@ -310,5 +311,6 @@ for (const batch of software ? [1] : [1, 32]) {
     );
   }
 }
-console.log(`\npages used ${nextPage} of ${layerLayout.pages}`);
+console.log(`\n${await clockLine()}`);
+console.log(`pages used ${nextPage} of ${layerLayout.pages}`);
 Deno.exit(0);
