@@ -1,16 +1,16 @@
 // The served engine under load: S-LoRA's synthetic trace (open loop) or so many requests at all times (closed loop),
 // once for each number of adapters, each time with adapters that no run before has warmed.
-import { clockLine } from "./support/clocks.ts";
+import { cardState, clockLine } from "./support/clocks.ts";
 import { closedLoop, type LoadTarget, openLoop } from "./support/offered_load.ts";
 import { type LoadSummary, saturation, summarize } from "./support/load_summary.ts";
 import { memoryLine, metricsOf } from "./support/server_metrics.ts";
 import { modulesOf } from "./support/random_adapters.ts";
-import { cardState } from "./support/clocks.ts";
 import { probeConcurrency, type ServeFlags, serveFlags } from "./support/serve_flags.ts";
 import { serveRandomModel } from "./support/served_model.ts";
 import { syntheticTrace, type TraceRequest } from "./support/trace.ts";
 
-interface Row extends LoadSummary {
+/** A run with so many adapters. */
+export interface ServeRow extends LoadSummary {
   readonly adapters: number;
   /** Requests a second that were offered; null in a closed loop. */
   readonly rate: number | null;
@@ -18,8 +18,8 @@ interface Row extends LoadSummary {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** `deno task bench serve`. */
-export async function serve(args: readonly string[]): Promise<void> {
+/** `deno task bench serve`; what it printed, as numbers. */
+export async function serve(args: readonly string[]): Promise<ServeRow[]> {
   const flags = serveFlags(args, await cardState() ? "8b" : "tiny");
   if (flags.url !== undefined) return await measure(flags, flags.url, flags.vocab);
   const count = flags.adaptersCounts.reduce((sum, n) => sum + n, 0);
@@ -32,17 +32,17 @@ export async function serve(args: readonly string[]): Promise<void> {
   });
   console.log(`made ${flags.shape} and ${count} adapters in ${server.made.toFixed(1)} s`);
   console.log(`served after ${server.started.toFixed(1)} s: ${ready(server.lines)}`);
-  await measure(flags, server.url, tiny ? 1024 : 128_256);
+  return await measure(flags, server.url, tiny ? 1024 : 128_256);
 }
 
 const ready = (lines: readonly string[]) => lines.find((line) => line.startsWith("Ready on")) ?? "";
 
-async function measure(flags: ServeFlags, url: string, vocabSize: number): Promise<void> {
+async function measure(flags: ServeFlags, url: string, vocabSize: number): Promise<ServeRow[]> {
   const names = await adapterNames(url, flags.apiKey);
   const { apiKey, limit, slo } = flags;
   let from = 0;
   let rate = flags.rate;
-  const rows: Row[] = [];
+  const rows: ServeRow[] = [];
   for (const adapters of flags.adaptersCounts) {
     const own = names.adapters.slice(from, from + adapters);
     if (own.length < adapters) {
@@ -90,6 +90,7 @@ async function measure(flags: ServeFlags, url: string, vocabSize: number): Promi
     await Deno.writeTextFile(flags.plot, loadChart(rows));
   }
   if (rows.some(({ completed }) => completed === 0)) Deno.exitCode = 1;
+  return rows;
 }
 
 /** The base model alone: pipelines, pages and this process's code are warm after it, adapters are not. */
@@ -139,7 +140,7 @@ const HEADER =
   "adapters touched   rate  req/s  tok/s  TTFT s p50    p90    p99  ITL ms p50   p90    p99  " +
   "in SLO  failed";
 
-function line(row: Row): string {
+function line(row: ServeRow): string {
   const { firstToken: ttft, interToken: itl } = row;
   const put = (value: number, digits: number, width: number) =>
     value.toFixed(digits).padStart(width);

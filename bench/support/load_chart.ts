@@ -32,7 +32,12 @@ export function chart(panels: readonly Panel[], xLabel: string): string {
       height: HEIGHT,
       marginLeft: 60,
       marginRight: 90,
-      x: { type: "symlog", label: xLabel, ticks: [...new Set(points.map(({ x }) => x))] },
+      x: {
+        type: "symlog",
+        tickFormat: String,
+        label: xLabel,
+        ticks: [...new Set(points.map(({ x }) => x))],
+      },
       y: { zero: true, grid: true, label: null },
       marks: [
         Plot.lineY(points, { x: "x", y: "y", stroke: "name" }),

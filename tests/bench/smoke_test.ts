@@ -78,3 +78,10 @@ Deno.test("bench http drives the real front with an engine that answers at once"
   assertMatch(text, /^front's loop ms +p50/m);
   assertMatch(text, /^load generator/m);
 });
+
+Deno.test("bench peers prints ours alone where Python has no PyTorch", async () => {
+  const text = await bench("peers", "--python", "/no/such/python", "--only", "decode,mixed");
+  assertMatch(text, /^\/no\/such\/python has no torch.*ours only$/m);
+  assertMatch(text, /^ +1 +[\d.]+ +- +-$/m);
+  assertMatch(text, /^distinct r=16 on q,k,v,o +[\d.]+ +- +-$/m);
+});
