@@ -1,6 +1,6 @@
 // The served engine under load: S-LoRA's synthetic trace (open loop) or so many requests at all times (closed loop),
 // once for each number of adapters, each time with adapters that no run before has warmed.
-import { cardState, clockLine } from "./support/clocks.ts";
+import { cardState, watchCard } from "./support/clocks.ts";
 import { closedLoop, type LoadTarget, openLoop } from "./support/offered_load.ts";
 import { type LoadSummary, saturation, summarize } from "./support/load_summary.ts";
 import { memoryLine, metricsOf } from "./support/server_metrics.ts";
@@ -61,6 +61,7 @@ async function measure(flags: ServeFlags, url: string, vocabSize: number): Promi
     await closedLoop(warmUp(own.length), { concurrency: 2, seconds: 1 }, target);
     if (flags.concurrency === null && rate === null) rate = await probe(flags, adapters, target);
     const { concurrency, seconds } = flags;
+    const watched = watchCard();
     const run = concurrency === null
       ? await openLoop(trace(flags, adapters, rate ?? 1), target)
       : await closedLoop(trace(flags, adapters, 1000), { concurrency, seconds }, target);
@@ -68,7 +69,7 @@ async function measure(flags: ServeFlags, url: string, vocabSize: number): Promi
       adapters,
       rate: concurrency === null ? rate : null,
       ...summarize(run, slo),
-      clocks: await clockLine(),
+      clocks: await watched(),
       metrics: await metricsOf(url, apiKey),
     });
     if (rows.length === 1) console.log(HEADER);

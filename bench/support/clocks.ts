@@ -22,6 +22,38 @@ export async function cardState(): Promise<CardState | null> {
 
 /** The same as a line to print beside numbers. */
 export async function clockLine(): Promise<string> {
-  const state = await cardState();
-  return state ? `sm clock ${state.smMHz} MHz, ${state.memoryMiB} MiB in use` : "no nvidia-smi";
+  return describe(await cardState());
 }
+
+const PERIOD_MS = 2000;
+
+/** Looks again and again until told to stop; then the highest clock and the most memory that it saw, as a line. */
+export function watchCard(): () => Promise<string> {
+  const seen: CardState[] = [];
+  let over = false;
+  const stop = Promise.withResolvers<void>();
+  const watching = (async () => {
+    while (!over) {
+      const state = await cardState();
+      if (!state) return;
+      seen.push(state);
+      const timer = Promise.withResolvers<void>();
+      const handle = setTimeout(timer.resolve, PERIOD_MS);
+      await Promise.race([timer.promise, stop.promise]);
+      clearTimeout(handle);
+    }
+  })();
+  return async () => {
+    over = true;
+    stop.resolve();
+    await watching;
+    if (seen.length === 0) return describe(null);
+    return describe({
+      smMHz: Math.max(...seen.map(({ smMHz }) => smMHz)),
+      memoryMiB: Math.max(...seen.map(({ memoryMiB }) => memoryMiB)),
+    });
+  };
+}
+
+const describe = (state: CardState | null) =>
+  state ? `sm clock ${state.smMHz} MHz, ${state.memoryMiB} MiB in use` : "no nvidia-smi";

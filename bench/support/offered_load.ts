@@ -117,7 +117,7 @@ class Run {
       promptTokens,
       outputTokens: end.completionTokens || (firstToken === null ? 0 : 1 + gaps.length),
       status: end.status,
-      error: end.error,
+      error: end.error !== null && this.#over.signal.aborted ? "given up at the limit" : end.error,
     });
   }
 
@@ -128,7 +128,7 @@ class Run {
   }
 }
 
-const GIVEN_UP = { status: 0, error: "not begun within the limit", completionTokens: 0 };
+const GIVEN_UP = { status: 0, error: "not begun", completionTokens: 0 };
 
 /** Ids that no other request begins with, so that no cached prefix helps. */
 function promptOf(i: number, length: number, vocabSize: number): number[] {

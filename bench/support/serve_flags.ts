@@ -93,7 +93,7 @@ export function serveFlags(args: readonly string[], shapeHere: ServeFlags["shape
     .option("--seconds <seconds>", "length of the trace, and of a closed loop", positive)
     .option(
       "--limit <seconds>",
-      "when to give up what still runs (default: 3 x --seconds)",
+      "when to give up what still runs (default: 3 x --seconds, at least 60)",
       positive,
     )
     .option("--cv <cv>", "coefficient of variation of the times between requests", positive, 1)
@@ -119,7 +119,7 @@ export function serveFlags(args: readonly string[], shapeHere: ServeFlags["shape
     adaptersCounts: o.adaptersCounts ?? defaults.adapters,
     rate: o.rate === "auto" ? null : positive(o.rate ?? String(defaults.rate)),
     seconds,
-    limit: o.limit ?? 3 * seconds,
+    limit: o.limit ?? Math.max(60, 3 * seconds),
     popularity: popularityOf(o),
     promptTokens: o.promptTokens ?? defaults.lengths,
     outputTokens: o.outputTokens ?? defaults.lengths,
