@@ -84,7 +84,8 @@ async function measure(flags: ServeFlags, url: string, vocabSize: number): Promi
     console.log(`${adapters} adapters: ${memoryLine(metrics)}; ${clocks}`);
   }
   if (flags.out) {
-    await Deno.writeTextFile(flags.out, JSON.stringify({ flags, rows }, null, 2) + "\n");
+    const { apiKey: _, ...told } = flags;
+    await Deno.writeTextFile(flags.out, JSON.stringify({ flags: told, rows }, null, 2) + "\n");
   }
   if (flags.plot) {
     const { loadChart } = await import("./support/load_chart.ts");
@@ -108,7 +109,7 @@ const trace = (flags: ServeFlags, adapters: number, rate: number): TraceRequest[
 
 /** `--load` times the requests a second that the server completes when it always has enough of them. */
 async function probe(flags: ServeFlags, adapters: number, target: LoadTarget): Promise<number> {
-  const { seconds, load, shape } = flags;
+  const { probeSeconds: seconds, load, shape } = flags;
   const concurrency = flags.concurrency ?? probeConcurrency(shape);
   const run = await closedLoop(trace(flags, adapters, 1000), { concurrency, seconds }, target);
   const most = saturation(run, seconds);

@@ -15,6 +15,7 @@ export interface ServeFlags {
   /** null: by the load that a closed loop reaches. */
   readonly rate: number | null;
   readonly load: number;
+  readonly probeSeconds: number;
   readonly seconds: number;
   readonly limit: number;
   readonly cv: number;
@@ -31,6 +32,7 @@ export interface ServeFlags {
   readonly serverArgs: readonly string[];
 }
 
+const rateOf = (text: string) => text === "auto" ? text : positive(text);
 const numbers = (text: string) => text.split(",").map(notNegative);
 function span(text: string): readonly [number, number] {
   const [least = 1, below = least + 1] = text.split("-").map(positive);
@@ -43,7 +45,7 @@ type Given =
   & Omit<ServeFlags, Depends | "rate" | "concurrency" | "popularity" | "serverArgs">
   & Partial<Pick<ServeFlags, Depends>>
   & {
-    readonly rate?: string;
+    readonly rate?: number | "auto";
     readonly concurrency?: number;
     readonly alpha: number;
     readonly zipf?: number;
@@ -88,9 +90,14 @@ export function serveFlags(args: readonly string[], shapeHere: ServeFlags["shape
     .option("--adapters-counts <counts>", "a run for each, with adapters of its own", numbers)
     .option("--ranks <ranks>", "adapter i has the i-th of these, in turn", numbers, [8])
     .option("--modules <modules>", "q,k,v,o,gate,up,down or all", "q,k,v,o")
-    .option("--rate <rate>", "requests a second, or auto: --load times what a closed loop reaches")
+    .option(
+      "--rate <rate>",
+      "requests a second, or auto: --load times what a closed loop reaches",
+      rateOf,
+    )
     .option("--load <factor>", "see --rate auto", positive, 1.2)
-    .option("--seconds <seconds>", "length of the trace, and of a closed loop", positive)
+    .option("--probe-seconds <seconds>", "length of that closed loop", positive, 30)
+    .option("--seconds <seconds>", "length of the trace, or of --concurrency's loop", positive)
     .option(
       "--limit <seconds>",
       "when to give up what still runs (default: 3 x --seconds, at least 60)",
@@ -117,7 +124,7 @@ export function serveFlags(args: readonly string[], shapeHere: ServeFlags["shape
     ...o,
     shape,
     adaptersCounts: o.adaptersCounts ?? defaults.adapters,
-    rate: o.rate === "auto" ? null : positive(o.rate ?? String(defaults.rate)),
+    rate: o.rate === "auto" ? null : o.rate ?? defaults.rate,
     seconds,
     limit: o.limit ?? Math.max(60, 3 * seconds),
     popularity: popularityOf(o),
