@@ -5,6 +5,7 @@ import { Compiler } from "../kernels/compiler.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
 import { grid } from "../kernels/grid.ts";
 import { linearRows } from "../kernels/linear_rows/linear_rows.ts";
+import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
 import { fmaRate } from "./support/fma_rate.ts";
 import { randomMatrix, relativeError } from "./support/random_matrix.ts";
@@ -93,3 +94,4 @@ for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
   }
   for (const gone of weights) gone.buffer.destroy();
 }
+console.log(await clockLine());

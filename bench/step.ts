@@ -7,11 +7,10 @@ import { Readback } from "../kernels/readback.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
 import { adapterId, pageId, requestId, slotId, stepId } from "../memory/ids.ts";
 import { type AdapterImage, pageGeometry } from "../models/adapter_image.ts";
-import { LAYER_MODULES } from "../models/model_config.ts";
-import { packAdapter } from "../models/pack_adapter.ts";
-import type { PeftModule } from "../models/peft_adapter.ts";
-import { moduleShape } from "../models/model_config.ts";
+import { LAYER_MODULES, type LayerModule } from "../models/model_config.ts";
+import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
+import { randomImage } from "./support/random_image.ts";
 import { llama8b, writeRandomModel } from "./support/random_model.ts";
 import { createTimer } from "./support/timer.ts";
 
@@ -87,33 +86,6 @@ const geometry = pageGeometry(config.kvHeads, config.headDim);
 let nextPage = 0;
 const takePages = (count: number) => Array.from({ length: count }, () => pageId(nextPage++));
 
-/** A random adapter, packed once; uploaded to as many places as there are to be distinct adapters. */
-function randomImage(rank: number, modules: readonly string[]): AdapterImage {
-  const layers = Array.from(
-    { length: config.layers },
-    () =>
-      LAYER_MODULES.filter((module) => modules.includes(module)).map((module): PeftModule => {
-        const [out, input] = moduleShape(config, module);
-        const values = (count: number) =>
-          Float32Array.from({ length: count }, () => (Math.random() - 0.5) / 64);
-        const a = values(rank * input);
-        const b = values(rank * out);
-        return {
-          module,
-          rank,
-          scale: 1,
-          dtype: "f16",
-          a: () => a,
-          b: () => b,
-          bias: () => null,
-          magnitude: () => null,
-        };
-      }),
-  );
-  const adapter = { source: "bench", layers, head: [], [Symbol.dispose]: () => {} };
-  return packAdapter(adapter, config, geometry);
-}
-
 async function place(image: AdapterImage, name: string): Promise<Route> {
   const layerPages = takePages(image.layers?.pages ?? 0);
   executor.apply({
@@ -151,7 +123,7 @@ function open(slot: number, routes: readonly Route[]): void {
 
 async function median(run: () => Promise<void>, runs: number): Promise<number> {
   await timer.time(() => {}, 1); // raises the clocks
-  for (let i = 0; i < 3; i++) await run();
+  for (let i = 0; i < (software ? 1 : 3); i++) await run();
   const times: number[] = [];
   for (let i = 0; i < runs; i++) {
     const start = performance.now();
@@ -190,7 +162,7 @@ async function decode(batch: number, routeOf: (row: number) => readonly Route[])
       running = next;
     }
     await executor.finish(running);
-  }, software ? 3 : 9) / (steps + 1);
+  }, software ? 1 : 9) / (steps + 1);
 }
 
 /** GPU time of each kernel of a decode step: a pass of its own for every dispatch, by timestamps. */
@@ -256,19 +228,27 @@ for (const batch of BATCHES) {
   );
 }
 
-const ATTENTION = ["q", "k", "v", "o"];
+const ATTENTION = ["q", "k", "v", "o"] as const;
 const loraBatch = software ? 4 : 32;
 const plain = base.get(loraBatch) ?? NaN;
 console.log(`\nadapters, B=${loraBatch}                     ms   x base`);
-const sets: [string, AdapterImage, number][] = [
-  ["one r=16 on q,k,v,o", randomImage(16, ATTENTION), 1],
-  ["distinct r=16 on q,k,v,o", randomImage(16, ATTENTION), loraBatch],
-  ["distinct r=16 on all linears", randomImage(16, LAYER_MODULES), loraBatch],
+// Packed once, uploaded to as many places as there are to be distinct adapters.
+const images = (ranks: readonly number[], modules: readonly LayerModule[]) =>
+  ranks.map((rank) => randomImage(config, rank, modules));
+const sets: [string, readonly AdapterImage[], number][] = [
+  ["one r=16 on q,k,v,o", images([16], ATTENTION), 1],
+  ["distinct r=16 on q,k,v,o", images([16], ATTENTION), loraBatch],
+  ["distinct r=16 on all linears", images([16], LAYER_MODULES), loraBatch],
+  ["distinct r=8-64 on q,k,v,o", images([8, 16, 32, 64], ATTENTION), loraBatch],
+  ["distinct r=64 on q,k,v,o", images([64], ATTENTION), loraBatch],
 ];
-for (const [name, image, distinct] of sets) {
+for (const [name, made, distinct] of sets) {
   const mark = nextPage;
   const routes: Route[] = [];
-  for (let i = 0; i < distinct; i++) routes.push(await place(image, `${name}${i}`));
+  for (let i = 0; i < distinct; i++) {
+    const image = made[i % made.length];
+    if (image) routes.push(await place(image, `${name}${i}`));
+  }
   const seconds = await decode(
     loraBatch,
     (row) => [routes[row % distinct]].filter((route) => route !== undefined),
@@ -297,7 +277,7 @@ for (const count of PREFILLS) {
     };
     first = false;
     await executor.step({ kind: "step", step: stepId(1), rows: [row] });
-  }, 3);
+  }, software ? 1 : 3);
   const flops = 2 * count * ((bytes - 2 * embedBytes) / 2) +
     2 * 2 * config.layers * config.heads * config.headDim * count * count / 2;
   console.log(
@@ -314,5 +294,6 @@ for (const batch of software ? [1] : [1, 32]) {
     );
   }
 }
-console.log(`\npages used ${nextPage} of ${layerLayout.pages}`);
+console.log(`\n${await clockLine()}`);
+console.log(`pages used ${nextPage} of ${layerLayout.pages}`);
 Deno.exit(0);

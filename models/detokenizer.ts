@@ -33,10 +33,15 @@ export class Detokenizer {
 
 class ByteStream {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  /** The decoder may hold a part of a character, which it ends at the latest before whole ones. */
+  #holds = false;
 
   constructor(readonly table: TokenTable) {}
 
   push(id: number): string {
+    const whole = this.table.whole(id);
+    if (whole !== null && !this.#holds) return whole;
+    this.#holds = whole === null;
     return this.#decoder.decode(this.table.bytes(id), { stream: true });
   }
 

@@ -55,9 +55,13 @@ export function parseDecoding(decoder: unknown, path: string): Decoding {
 
 const BYTE_OF_UNIT = byteOfUnit();
 const encoder = new TextEncoder();
+const strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
 /** What each id stands for. An id without a token (a padded vocabulary's tail) stands for nothing. */
 export class TokenTable {
+  /** Found once a token: decoding costs more than all else that a stream does with it. */
+  readonly #whole = new Map<number, string | null>();
+
   constructor(
     readonly tokens: readonly (string | undefined)[],
     readonly special: ReadonlySet<number>,
@@ -82,6 +86,16 @@ export class TokenTable {
     return text;
   }
 
+  /** The token's text where its bytes are whole characters, one at least; else null. */
+  whole(id: number): string | null {
+    let text = this.#whole.get(id);
+    if (text === undefined) {
+      text = decoded(this.bytes(id)) || null;
+      this.#whole.set(id, text);
+    }
+    return text;
+  }
+
   /** The bytes of a token, special or not; not always whole UTF-8 characters. */
   bytes(id: number): Uint8Array {
     const byte = this.byte(id);
@@ -96,6 +110,14 @@ export class TokenTable {
       bytes[i] = value;
     }
     return bytes;
+  }
+}
+
+function decoded(bytes: Uint8Array): string | null {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return null; // a part of a character
   }
 }
 

@@ -20,6 +20,8 @@ export interface BatchFormerWiring {
 }
 
 const LOAD_PERIOD_MS = 100;
+/** A message is one turn of the front's event loop, some 30 us an output: timers and new requests wait for it. */
+const OUTPUTS_A_MESSAGE = 64;
 
 /** The actor that owns the queue of sequences and forms the steps. */
 export function batchFormer(wiring: BatchFormerWiring): Behavior<Scheduler, Command> {
@@ -34,7 +36,10 @@ export function batchFormer(wiring: BatchFormerWiring): Behavior<Scheduler, Comm
   async function tell({ memory, executor, outputs }: Effects): Promise<void> {
     for (const message of memory) post(wiring.memory, message);
     for (const message of executor) post(wiring.executor, message);
-    if (outputs.length > 0) await outbox.send({ kind: "progressed", epoch, outputs });
+    for (let at = 0; at < outputs.length; at += OUTPUTS_A_MESSAGE) {
+      const some = outputs.slice(at, at + OUTPUTS_A_MESSAGE);
+      await outbox.send({ kind: "progressed", epoch, outputs: some });
+    }
   }
   return {
     name: "batch_former",

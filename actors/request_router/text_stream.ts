@@ -87,11 +87,21 @@ function streamLogprobs(vocabulary: Vocabulary, { logprob, top }: TokenLogprobs)
   };
 }
 
-const spelled = (vocabulary: Vocabulary, token: number) => ({
-  token,
-  text: vocabulary.tokenText(token),
-  bytes: [...vocabulary.tokenBytes(token)],
-});
+type Spelling = Pick<StreamToken, "token" | "text" | "bytes">;
+
+/** Found once a token and vocabulary: each token of each stream is spelled. */
+const spellings = new WeakMap<Vocabulary, Map<number, Spelling>>();
+
+function spelled(vocabulary: Vocabulary, token: number): Spelling {
+  let known = spellings.get(vocabulary);
+  if (!known) spellings.set(vocabulary, known = new Map());
+  let spelling = known.get(token);
+  if (!spelling) {
+    const bytes = [...vocabulary.tokenBytes(token)];
+    known.set(token, spelling = { token, text: vocabulary.tokenText(token), bytes });
+  }
+  return spelling;
+}
 
 // JSON has no -Infinity: it comes over the socket as null. -9999 is what vLLM says instead.
 const finite = (logprob: number) => Number.isFinite(logprob) ? logprob : -9999;

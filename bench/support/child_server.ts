@@ -3,6 +3,7 @@ import { TextLineStream } from "@std/streams";
 /** A server that the bench started itself. */
 export interface ChildServer extends AsyncDisposable {
   readonly url: string;
+  readonly pid: number;
   /** What it has written to standard error so far. */
   readonly lines: readonly string[];
 }
@@ -44,6 +45,7 @@ export async function startChild(args: readonly string[]): Promise<ChildServer> 
   }
   return {
     url,
+    pid: child.pid,
     lines,
     async [Symbol.asyncDispose]() {
       if (!ended) child.kill("SIGTERM");

@@ -1,7 +1,6 @@
 /// <reference lib="deno.window" />
 // The front process as main.ts starts it, with the demo's tokenizer and an engine that has no model; beside the real
-// routes, GET /bench/load tells this thread's event-loop delay and CPU time since the last time it was asked.
-import { cpuUsage } from "node:process";
+// routes, GET /bench/load tells this thread's event-loop delay since the last time it was asked.
 import { fileURLToPath } from "node:url";
 import { LongPrompts } from "../../actors/request_router/long_prompts.ts";
 import { promptEncoder } from "../../actors/request_router/prompt_encoder.ts";
@@ -17,14 +16,7 @@ import { Tokenizer } from "../../models/tokenizer.ts";
 import { createApp } from "../../routes/app.ts";
 import { Metrics } from "../../routes/metrics_registry.ts";
 import { RateLimits } from "../../routes/rate_limits.ts";
-import { DelayProbe, type LoopDelay } from "./delay_probe.ts";
-
-/** What GET /bench/load answers. */
-export interface FrontLoad {
-  readonly delay: LoopDelay;
-  /** User and system time of the process, in seconds. */
-  readonly cpuSeconds: number;
-}
+import { DelayProbe } from "./delay_probe.ts";
 
 async function serve(streams: number, stepMs: number): Promise<void> {
   const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -74,19 +66,12 @@ async function serve(streams: number, stepMs: number): Promise<void> {
     maxBodyBytes: 4 * 2 ** 20,
   });
   const probe = new DelayProbe();
-  let used = 0;
-  const load = (): FrontLoad => {
-    const { user, system } = cpuUsage();
-    const cpuSeconds = (user + system) / 1e6 - used;
-    used += cpuSeconds;
-    return { delay: probe.take(), cpuSeconds };
-  };
   listen({
     host: "127.0.0.1",
     port: 0,
     base: "base",
     handler: (request, info) =>
-      request.url.endsWith("/bench/load") ? Response.json(load()) : app.fetch(request, info),
+      request.url.endsWith("/bench/load") ? Response.json(probe.take()) : app.fetch(request, info),
   });
   Deno.addSignalListener("SIGTERM", () => supervisor.stop());
   await supervisor.stopped;

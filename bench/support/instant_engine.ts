@@ -10,6 +10,7 @@ import type { EngineCommand } from "../../actors/engine_protocol.ts";
 import type * as Executor from "../../actors/executor/protocol.ts";
 import type * as Loader from "../../actors/loader/protocol.ts";
 import { memoryManager } from "../../actors/memory_manager/actor.ts";
+import { RESIDENCY_DEFAULTS } from "../../actors/memory_manager/manager.ts";
 import type * as MemoryManager from "../../actors/memory_manager/protocol.ts";
 import { openPort } from "../../actors/port_channel.ts";
 import type { EngineEvent } from "../../actors/request_router/protocol.ts";
@@ -40,7 +41,18 @@ const shape = { layerPages: blocks, headPages: 0, blockTokens: BLOCK_TOKENS, pag
 const { maxRunning, maxBatchTokens } = options;
 const limits = { maxRunning, maxBatchTokens, maxLogitRows: maxRunning };
 const actors = [
-  spawn(memoryManager({ shape, epoch, loader, executor: executor.sender, former, outbox }), memory),
+  spawn(
+    memoryManager({
+      shape,
+      limits: RESIDENCY_DEFAULTS,
+      epoch,
+      loader,
+      executor: executor.sender,
+      former,
+      outbox,
+    }),
+    memory,
+  ),
   spawn(
     batchFormer({ limits, epoch, mailbox: former, memory, executor: executor.sender, outbox }),
     former,

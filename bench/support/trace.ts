@@ -15,7 +15,11 @@ export type Popularity =
   /** S-LoRA's: adapter floor(n x) with density alpha x^(alpha-1); 1 is uniform, less is more skewed. */
   | { readonly kind: "power"; readonly alpha: number }
   /** Adapter k in proportion to 1 / (k + 1)^exponent. */
-  | { readonly kind: "zipf"; readonly exponent: number };
+  | { readonly kind: "zipf"; readonly exponent: number }
+  /** One permutation of all adapters after another: n requests in a row touch n adapters. */
+  | { readonly kind: "permutation" }
+  /** 0, 1, 2 and so on, over and over. */
+  | { readonly kind: "round-robin" };
 
 export interface TraceOptions {
   /** Requests a second. */
@@ -41,9 +45,7 @@ export function syntheticTrace(options: TraceOptions): TraceRequest[] {
   const random = new NumpyRandom(options.seed);
   const count = Math.floor(rate * seconds);
   const draw = <T>(one: () => T) => Array.from({ length: count }, one);
-  const choose = popularity.kind === "power"
-    ? () => Math.floor(random.power(popularity.alpha) * adapters)
-    : zipf(adapters, popularity.exponent, random);
+  const choose = chooser(popularity, adapters, random);
   const chosen = draw(choose);
   const prompts = draw(() => random.integer(...options.promptTokens));
   const outputs = draw(() => random.integer(...options.outputTokens));
@@ -54,6 +56,34 @@ export function syntheticTrace(options: TraceOptions): TraceRequest[] {
     promptTokens: prompts[i] ?? 1,
     outputTokens: outputs[i] ?? 1,
   }));
+}
+
+function chooser(popularity: Popularity, adapters: number, random: NumpyRandom): () => number {
+  switch (popularity.kind) {
+    case "power":
+      return () => Math.floor(random.power(popularity.alpha) * adapters);
+    case "zipf":
+      return zipf(adapters, popularity.exponent, random);
+    case "permutation":
+      return permutations(adapters, random);
+    case "round-robin": {
+      let next = 0;
+      return () => next++ % adapters;
+    }
+  }
+}
+
+/** Fisher and Yates' shuffle, dealt out and begun anew. */
+function permutations(adapters: number, random: NumpyRandom): () => number {
+  let left: number[] = [];
+  return () => {
+    if (left.length === 0) left = Array.from({ length: adapters }, (_, i) => i);
+    const at = Math.floor(random.uniform() * left.length);
+    const chosen = left[at] ?? 0;
+    left[at] = left.at(-1) ?? 0;
+    left.pop();
+    return chosen;
+  };
 }
 
 function zipf(adapters: number, exponent: number, random: NumpyRandom): () => number {

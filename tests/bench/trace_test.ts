@@ -72,3 +72,16 @@ Deno.test("syntheticTrace() chooses adapters by S-LoRA's power law or by Zipf's"
 Deno.test("syntheticTrace() without adapters is for the base model alone", () => {
   assert(syntheticTrace({ ...PAPER, adapters: 0 }).every(({ adapter }) => adapter === null));
 });
+
+Deno.test("syntheticTrace() in permutations or in turn touches all n adapters in every n requests", () => {
+  const drawn = (kind: "permutation" | "round-robin") =>
+    syntheticTrace({ ...PAPER, popularity: { kind }, adapters: 40 }).map(({ adapter }) => adapter);
+  for (const kind of ["permutation", "round-robin"] as const) {
+    const adapters = drawn(kind);
+    for (let at = 0; at < adapters.length; at += 40) {
+      assertEquals(new Set(adapters.slice(at, at + 40)).size, 40);
+    }
+  }
+  assertEquals(drawn("round-robin").slice(38, 42), [38, 39, 0, 1]);
+  assert(drawn("permutation").slice(0, 40).join() !== drawn("permutation").slice(40, 80).join());
+});

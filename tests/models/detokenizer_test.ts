@@ -35,6 +35,19 @@ for (const name of TOKENIZERS) {
     }));
   });
 
+  Deno.test(`any ids give, piece by piece, what one streaming decoder gives (${name})`, () => {
+    if (tokenizer.table.decoding.kind !== "byte-level") return;
+    fc.assert(fc.property(fc.array(fc.nat(tokenizer.vocabSize + 2)), (ids) => {
+      const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+      const detokenizer = new Detokenizer(tokenizer);
+      for (const id of ids.filter((id) => !tokenizer.table.special.has(id))) {
+        const piece = decoder.decode(tokenizer.tokenBytes(id), { stream: true });
+        assertEquals(detokenizer.push(id), piece);
+      }
+      assertEquals(detokenizer.flush(), decoder.decode());
+    }));
+  });
+
   Deno.test(`text of whole characters comes without a replacement character (${name})`, () => {
     const graphemes = fc.string({ unit: "grapheme" }).filter((text) => !text.includes("\ufffd"));
     fc.assert(fc.property(graphemes, (text) => {

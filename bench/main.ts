@@ -1,0 +1,37 @@
+// `deno task bench NAME [flags]`: each bench makes what it needs and prints ratios from one run.
+interface Bench {
+  readonly about: string;
+  run(args: string[]): Promise<unknown>;
+}
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  kernels: {
+    about: "every projection at Llama-3-8B shapes, over a copy and an FMA kernel (--all: variants)",
+    run: () => import("./kernels.ts"),
+  },
+  step: {
+    about: "whole steps of a random Llama-3-8B: decode over its floor, adapters, prefill, load",
+    run: () => import("./step.ts"),
+  },
+  serve: {
+    about: "S-LoRA's trace, or a closed loop, over HTTP against a served engine",
+    run: async (args) => (await import("./serve.ts")).serve(args),
+  },
+  http: {
+    about: "HTTP and the actors, with an executor that answers at once",
+    run: async (args) => (await import("./http.ts")).http(args),
+  },
+  peers: {
+    about: "the same work through transformers, PEFT and PyTorch on the same card",
+    run: async (args) => (await import("./peers.ts")).peers(args),
+  },
+};
+
+const [name = "--help", ...args] = Deno.args;
+const bench = BENCHES[name];
+if (bench) await bench.run(args);
+else {
+  console.log("deno task bench <name> [flags]; serve, http and peers list theirs with --help\n");
+  for (const [name, { about }] of Object.entries(BENCHES)) console.log(`${name.padEnd(9)}${about}`);
+  if (name !== "--help") Deno.exitCode = 2;
+}

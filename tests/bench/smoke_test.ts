@@ -1,0 +1,98 @@
+// The benches at their smallest, so that they cannot rot: each makes what it needs, ends well and prints its table.
+import { assert, assertEquals, assertMatch } from "@std/assert";
+
+async function bench(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "bench/main.ts", ...args],
+    cwd: new URL("../../", import.meta.url),
+    env: { XDG_RUNTIME_DIR: "/tmp", CHORUS_GPU: Deno.env.get("CHORUS_GPU") ?? "builtin" },
+  }).output();
+  assertEquals(code, 0, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
+
+/** Numbers of the line that begins with `name`. */
+function numbersAfter(text: string, name: RegExp): number[] {
+  const line = text.split("\n").find((line) => name.test(line)) ?? "";
+  return line.replace(name, "").trim().split(/[^\d.e+-]+/).filter((word) => word !== "").map(
+    Number,
+  );
+}
+
+Deno.test("bench --help lists every bench, and an unknown name is an error", async () => {
+  const text = await bench("--help");
+  for (const name of ["kernels", "step", "serve", "http", "peers"]) {
+    assertMatch(text, new RegExp(`^${name} `, "m"));
+  }
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "bench/main.ts", "no-such-bench"],
+    cwd: new URL("../../", import.meta.url),
+    stdout: "null",
+  }).output();
+  assertEquals(code, 2);
+});
+
+Deno.test("bench kernels times each projection and finds it correct", async () => {
+  const text = await bench("kernels");
+  for (const shape of ["qkv", "o", "gate_up", "down"]) {
+    const numbers = numbersAfter(text, new RegExp(`^\\w+ [\\d ]+ ${shape} `));
+    const [rows = 0, us = 0] = numbers;
+    const error = numbers.at(-1) ?? NaN;
+    assert(rows >= 1 && us > 0, text);
+    assert(error < 5e-3, `${shape} is off by ${error}`);
+  }
+});
+
+Deno.test("bench serve makes a model and adapters, serves them and measures over their number", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const [out, plot] = [`${directory}/out.json`, `${directory}/out.svg`];
+    const files = ["--out", out, "--plot", plot];
+    const text = await bench(
+      "serve",
+      "--shape",
+      "tiny",
+      "--adapters-counts",
+      "1,2",
+      "--seconds",
+      "1",
+      ...files,
+    );
+    assertMatch(text, /^ +2 +2 +4\.00 /m);
+    const { rows } = JSON.parse(await Deno.readTextFile(out));
+    for (const { requests, completed, attainment, firstToken } of rows) {
+      assertEquals(completed, requests);
+      assert(attainment > 0 && firstToken.p99 > 0);
+    }
+    assertMatch(
+      await Deno.readTextFile(plot),
+      /^<svg xmlns[^]+Requests a second[^]+<path[^]+<\/svg>$/m,
+    );
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("bench http drives the real front with an engine that answers at once", async () => {
+  const text = await bench("http", "--streams", "8", "--seconds", "0.5", "--output-tokens", "16");
+  const [, , tokensPerSecond = 0] = numbersAfter(text, /^(?=8 streams)/);
+  assert(tokensPerSecond > 0, text);
+  assertMatch(text, /^front's loop ms +p50/m);
+  assertMatch(text, /^load generator/m);
+});
+
+Deno.test("bench step runs whole steps, and bench peers prints ours alone where Python has no PyTorch", async () => {
+  const text = await bench("peers", "--python", "/no/such/python", "--only", "decode,mixed");
+  for (
+    const name of [
+      /^base +1 /,
+      /^distinct r=16 on q,k,v,o/,
+      /^distinct r=8-64/,
+      /^ +64 /,
+      /^embed /,
+    ]
+  ) assert((numbersAfter(text, name)[0] ?? 0) > 0, text);
+  assertMatch(text, /^\/no\/such\/python has no torch.*ours only$/m);
+  assertMatch(text, /^ +1 +[\d.]+ +- +-$/m);
+  assertMatch(text, /^distinct r=16 on q,k,v,o +[\d.]+ +- +-$/m);
+});
