@@ -52,6 +52,7 @@ async function serve(config: Config): Promise<void> {
       headPoolBytes: config.headPoolBytes ?? null,
       maxBatchTokens: Math.max(config.maxBatchTokens, config.maxRunning),
       maxRunning: config.maxRunning,
+      prefixCache: config.prefixCache === "on",
       maxRoutes: 1,
     },
     engineProgram: (socket) => [

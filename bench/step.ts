@@ -44,6 +44,7 @@ const { executor, parts } = await startExecutor({
   headPoolBytes: null,
   maxBatchTokens: software ? 128 : 2048,
   maxRunning: 128,
+  prefixCache: true,
   maxRoutes: 1,
 }, ({ label }) => {
   if (label !== "weights") return;

@@ -6,6 +6,9 @@ export const Usage = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
   total_tokens: z.int(),
+  prompt_tokens_details: z.object({
+    cached_tokens: z.int().openapi({ description: "Found in the prefix cache, not computed." }),
+  }),
 }).openapi("Usage");
 export type Usage = z.infer<typeof Usage>;
 
@@ -13,12 +16,16 @@ export type Usage = z.infer<typeof Usage>;
 export class UsageSum {
   #prompt = 0;
   #completion = 0;
+  #cached = 0;
 
   /** `n` choices a prompt, in order. */
   constructor(private readonly n: number) {}
 
   add(index: number, usage: SequenceUsage): void {
-    if (index % this.n === 0) this.#prompt += usage.promptTokens;
+    if (index % this.n === 0) {
+      this.#prompt += usage.promptTokens;
+      this.#cached += usage.cachedTokens ?? 0;
+    }
     this.#completion += usage.completionTokens;
   }
 
@@ -27,6 +34,7 @@ export class UsageSum {
       prompt_tokens: this.#prompt,
       completion_tokens: this.#completion,
       total_tokens: this.#prompt + this.#completion,
+      prompt_tokens_details: { cached_tokens: this.#cached },
     };
   }
 }

@@ -16,6 +16,8 @@ export interface Sequence {
   /** Tokens that end the sequence (EOS and stop token ids); the ending token is reported. */
   readonly stopTokenIds: readonly number[];
   readonly promptLogprobs: boolean;
+  /** Only sequences with the same salt share KV; absent: those without any. */
+  readonly cacheSalt?: string;
   /** Tokens that may be made before the first `extend_credit`. */
   readonly credit: number;
 }

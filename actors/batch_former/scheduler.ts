@@ -70,7 +70,9 @@ export class Scheduler {
   get load(): EngineLoad {
     const { running, queue, preemptions } = this.#roster;
     const [waiting, steps] = [queue.length, this.#steps];
-    return { running: running.length, waiting, ...this.#usage, preemptions, steps };
+    const { prefixQueries, prefixHits } = this.#roster;
+    const counts = { preemptions, steps, prefixQueries, prefixHits };
+    return { running: running.length, waiting, ...this.#usage, ...counts };
   }
 
   /** @throws {Error} when a step failed or an answer makes no sense: the engine must start anew. */
@@ -122,12 +124,18 @@ export class Scheduler {
     for (const state of asked) state.holds++;
     this.#open = { plan: ++this.#plans, asked, releases: this.#roster.releases };
     const spareTokens = running.length * BLOCK_TOKENS;
-    const wants = asked.map((state) => ({
-      request: state.request,
-      tokens: state.wantedTokens,
-      adapters: state.sequence.adapters.map((route) => route.adapter),
-      spareTokens: state.phase === "queued" ? spareTokens : 0,
-    }));
+    const wants = asked.map((state) => {
+      const queued = state.phase === "queued";
+      const written = state.takeWritten();
+      return {
+        request: state.request,
+        tokens: state.wantedTokens,
+        adapters: state.sequence.adapters.map((route) => route.adapter),
+        spareTokens: queued ? spareTokens : 0,
+        ...(queued && { prefix: state.prefix }),
+        ...(written && { written }),
+      };
+    });
     this.#roster.effects.memory.push({ kind: "plan", plan: this.#plans, wants });
   }
 
@@ -206,7 +214,7 @@ export class Scheduler {
   #take(state: SequenceState, grant: MemoryManager.Grant): void {
     switch (grant.kind) {
       case "granted":
-        state.takePages(grant.newPages);
+        state.takePages(grant.newPages, grant.cached);
         if (state.phase === "queued") this.#roster.admit(state, grant.adapters);
         break;
       case "waiting":
@@ -274,6 +282,7 @@ const NO_USAGE: MemoryManager.MemoryUsage = {
   pages: 0,
   freePages: 0,
   kvPages: 0,
+  cachedPages: 0,
   adapterPages: 0,
   residentAdapters: [],
 };

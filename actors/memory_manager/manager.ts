@@ -52,7 +52,7 @@ export class MemoryManager {
         effects.former.push(this.#plan(command.plan, command.wants, effects));
         break;
       case "release":
-        this.#memory.release(command.request, this.#tick);
+        this.#memory.release(command.request, this.#tick, command.written);
         break;
       case "register":
         this.#register(command.adapter, command.path, effects);

@@ -1,4 +1,5 @@
 import type { AdapterId, PageId, RequestId } from "../../memory/ids.ts";
+import type { Prefix, Written } from "../../memory/prefix.ts";
 import type { Loaded, LoadFailed } from "../loader/protocol.ts";
 
 /** What a sequence needs to take part in the step being planned. */
@@ -9,6 +10,10 @@ export interface Want {
   readonly adapters: readonly AdapterId[];
   /** Tokens that must still find room beside it: what running sequences will soon grow by. */
   readonly spareTokens: number;
+  /** Of a sequence without pages: what its KV depends on. */
+  readonly prefix?: Prefix;
+  /** Its blocks filled since it was last said, by steps sent before this: others may share them. */
+  readonly written?: Written;
 }
 
 export type Grant =
@@ -17,6 +22,8 @@ export type Grant =
     readonly kind: "granted";
     readonly request: RequestId;
     readonly newPages: readonly PageId[];
+    /** Tokens from the first on whose KV is there already: others computed it. */
+    readonly cached: number;
     readonly adapters: readonly ResidentAdapter[];
   }
   /** An adapter is on its way; `adapter_resident` or `adapter_unavailable` follows. */
@@ -45,7 +52,12 @@ export type Command =
   /** Reserve for all of `wants`, in order: an earlier want is served before a later one. */
   | { readonly kind: "plan"; readonly plan: number; readonly wants: readonly Want[] }
   /** Free a sequence's pages and unpin its adapters; sent when no step in flight uses them. */
-  | { readonly kind: "release"; readonly request: RequestId }
+  | {
+    readonly kind: "release";
+    readonly request: RequestId;
+    /** As in Want: they stay cached. */
+    readonly written?: Written;
+  }
   | { readonly kind: "register"; readonly adapter: AdapterId; readonly path: string }
   | Loaded
   | LoadFailed;
@@ -62,6 +74,8 @@ export interface MemoryUsage {
   readonly pages: number;
   readonly freePages: number;
   readonly kvPages: number;
+  /** KV that no sequence uses, kept for those to come. */
+  readonly cachedPages: number;
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
 }

@@ -79,6 +79,7 @@ export function admission(
       maxTokens,
       stopTokenIds: [...new Set([...eos, ...request.stopTokenIds])],
       promptLogprobs: request.echo && request.sampling.topLogprobs !== null,
+      ...(request.cacheSalt !== undefined && { cacheSalt: request.cacheSalt }),
     },
   };
 }

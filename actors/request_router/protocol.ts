@@ -15,6 +15,8 @@ export interface GenerationRequest {
   readonly ignoreEos: boolean;
   /** Report the prompt's own tokens too, with logprobs where sampling asks for them (OpenAI's echo). */
   readonly echo: boolean;
+  /** Only requests with the same salt share KV; absent: those without any. */
+  readonly cacheSalt?: string;
 }
 
 export type Prompt =
@@ -75,6 +77,8 @@ export interface Output {
   /** Prompt logprobs that became known (echo), in order; null for the first prompt token. */
   readonly promptLogprobs: readonly (TokenLogprobs | null)[];
   readonly end: OutputEnd | null;
+  /** With the first output of a sequence: prompt tokens whose KV was found and not computed. */
+  readonly cachedTokens?: number;
 }
 
 export interface OutputToken {
@@ -103,10 +107,14 @@ export interface EngineLoad {
   readonly pages: number;
   readonly freePages: number;
   readonly kvPages: number;
+  readonly cachedPages: number;
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
   readonly preemptions: number;
   readonly steps: number;
+  /** Prompt tokens of the sequences that began to run, and those of them found in the prefix cache. */
+  readonly prefixQueries: number;
+  readonly prefixHits: number;
 }
 
 /** What the router answers a stream's reader; exactly one of the last three ends each request. */
@@ -144,6 +152,8 @@ export interface StreamLogprobs {
 export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
+  /** Prompt tokens whose KV was there already; absent: none. */
+  readonly cachedTokens?: number;
 }
 
 /** `invalid` and `too_long` are the client's fault (HTTP 400), `unavailable` ours for now (503), `internal` a bug (500). */

@@ -21,6 +21,8 @@ interface Stream {
   prompt: readonly number[];
   /** Prompt logprobs so far, until the echo is out; null where none are awaited. */
   echo: (TokenLogprobs | null)[] | null;
+  /** What the first engine that ran it found computed; null until it says so. */
+  cached: number | null;
 }
 
 /** What is true of all requests: each message changes the ledger and says what follows from it. */
@@ -87,7 +89,7 @@ export class RouterCore {
     this.#ledger.admit(request.id);
     const continues = request.prompt.kind !== "chat";
     const text = new TextStream(this.#options.vocabulary, { stop: request.stop, continues });
-    this.#streams.set(request.id, { request, text, prompt: [], echo: null });
+    this.#streams.set(request.id, { request, text, prompt: [], echo: null, cached: null });
     const encoding = this.#encode(request.prompt);
     if (!(encoding instanceof Promise)) return this.#encoded(request.id, encoding);
     encoding.catch(broken).then((encoding) =>
@@ -148,7 +150,8 @@ export class RouterCore {
     if (progress.kind === "violation") {
       return this.#fail(id, "internal", `the engine broke the protocol: ${progress.error}`);
     }
-    const { tokens, promptLogprobs, end } = progress.output;
+    const { tokens, promptLogprobs, end, cachedTokens } = progress.output;
+    stream.cached ??= cachedTokens ?? null;
     if (stream.echo) {
       for (const known of promptLogprobs) stream.echo.push(known);
       if (stream.echo.length === stream.prompt.length) this.#echo(stream, stream.echo);
@@ -163,6 +166,7 @@ export class RouterCore {
     const usage = {
       promptTokens: stream.prompt.length,
       completionTokens: stream.text.completionTokens,
+      ...(stream.cached && { cachedTokens: stream.cached }),
     };
     this.#end(id, { kind: "finished", reason: piece.reason, usage }, end !== null);
   }

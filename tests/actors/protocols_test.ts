@@ -79,12 +79,23 @@ const load: EngineLoad = {
   pages: 100,
   freePages: 40,
   kvPages: 50,
+  cachedPages: 0,
   adapterPages: 10,
   residentAdapters: [adapter],
   preemptions: 0,
   steps: 12,
+  prefixQueries: 0,
+  prefixHits: 0,
 };
-const { running: _r, waiting: _w, preemptions: _p, steps: _s, ...usage } = load;
+const {
+  running: _r,
+  waiting: _w,
+  preemptions: _p,
+  steps: _s,
+  prefixQueries: _q,
+  prefixHits: _h,
+  ...usage
+} = load;
 const stepped: Samples<Executor.Stepped>["stepped"] = {
   kind: "stepped",
   step,
@@ -95,7 +106,7 @@ const planned: MemoryManager.Planned = {
   kind: "planned",
   plan: 4,
   grants: [
-    { kind: "granted", request, newPages: [pageId(3)], adapters: [resident] },
+    { kind: "granted", request, newPages: [pageId(3)], cached: 0, adapters: [resident] },
     { kind: "waiting", request },
     { kind: "exhausted", request, neededPages: 4, freePages: 1 },
     { kind: "refused", request, error: "unknown adapter" },

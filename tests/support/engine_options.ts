@@ -15,6 +15,7 @@ export function testOptions(
     poolBytes: 32 * 2 ** 20,
     headPoolBytes: null,
     maxBatchTokens: 128,
+    prefixCache: true,
     maxRunning: 32,
     maxRoutes: 2,
     ...more,

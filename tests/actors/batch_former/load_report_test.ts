@@ -8,10 +8,13 @@ const load = (running: number): EngineLoad => ({
   pages: 8,
   freePages: 8,
   kvPages: 0,
+  cachedPages: 0,
   adapterPages: 0,
   residentAdapters: NONE,
   preemptions: 0,
   steps: 0,
+  prefixQueries: 0,
+  prefixHits: 0,
 });
 const NONE: EngineLoad["residentAdapters"] = [];
 

@@ -14,17 +14,16 @@ const shapes: fc.Arbitrary<EngineShape> = fc.record({
   blocks: fc.integer({ min: 4, max: 20 }),
   pagesPerBlock: fc.constantFrom(1, 1, 2, 3),
   headPages: fc.integer({ min: 0, max: 6 }),
+  prefixCache: fc.constantFrom(true, true, true, false),
   sizes: fc.array(
     fc.record({ layers: fc.integer({ min: 0, max: 6 }), head: fc.integer({ min: 0, max: 3 }) }),
     { minLength: 1, maxLength: 6 },
   ),
-}).map(({ maxRunning, moreTokens, moreLogits, blocks, pagesPerBlock, headPages, sizes }) => ({
-  maxRunning,
-  maxBatchTokens: maxRunning + moreTokens,
-  maxLogitRows: maxRunning + moreLogits,
-  layerPages: blocks * pagesPerBlock,
-  headPages,
-  pagesPerBlock,
+}).map(({ moreTokens, moreLogits, blocks, sizes, ...shape }) => ({
+  ...shape,
+  maxBatchTokens: shape.maxRunning + moreTokens,
+  maxLogitRows: shape.maxRunning + moreLogits,
+  layerPages: blocks * shape.pagesPerBlock,
   adapters: {
     ...Object.fromEntries(
       sizes.map((
@@ -51,6 +50,7 @@ function randomSequence(random: () => number, id: string, adapters: readonly str
     stopTokenIds: random() < 0.5 ? [0] : [],
     promptLogprobs: random() < 0.3,
     credit: random() < 0.6 ? 1000 : below(random, 4),
+    ...(random() < 0.1 && { cacheSalt: "salt" }),
   });
 }
 
@@ -74,6 +74,8 @@ interface Totals {
   failed: number;
   preemptions: number;
   uploads: number;
+  /** Prompt tokens found in the prefix cache. */
+  hits: number;
 }
 
 function live(shape: EngineShape, seed: number, totals: Totals): void {
@@ -125,15 +127,18 @@ function live(shape: EngineShape, seed: number, totals: Totals): void {
     assertEquals(seen.promptLogprobs, alone.promptLogprobs);
     totals.finished++;
   }
-  const { running, waiting, kvPages, freePages, adapterPages, pages } = engine.scheduler.load;
+  const load = engine.scheduler.load;
+  const { running, waiting, kvPages, cachedPages, freePages, adapterPages, pages } = load;
   assertEquals({ running, waiting, kvPages }, { running: 0, waiting: 0, kvPages: 0 });
-  assertEquals(freePages + adapterPages, pages);
+  assertEquals(freePages + cachedPages + adapterPages, pages);
+  assert(shape.prefixCache !== false || load.prefixHits === 0);
+  totals.hits += load.prefixHits;
   totals.preemptions += engine.scheduler.load.preemptions;
   totals.uploads += engine.uploads.length;
 }
 
 Deno.test("any mix of arrivals, cancels, credit, adapters and pressure yields what each request yields alone", () => {
-  const totals: Totals = { finished: 0, failed: 0, preemptions: 0, uploads: 0 };
+  const totals: Totals = { finished: 0, failed: 0, preemptions: 0, uploads: 0, hits: 0 };
   fc.assert(
     fc.property(shapes, fc.integer(), (shape, seed) => live(shape, seed, totals)),
     { numRuns: 300 },
@@ -141,7 +146,7 @@ Deno.test("any mix of arrivals, cancels, credit, adapters and pressure yields wh
   // The property says something only if what it is about did happen.
   assert(totals.finished > 500, `${JSON.stringify(totals)}`);
   assert(
-    totals.failed > 50 && totals.preemptions > 100 && totals.uploads > 500,
+    totals.failed > 50 && totals.preemptions > 100 && totals.uploads > 500 && totals.hits > 5000,
     `${JSON.stringify(totals)}`,
   );
 });
