@@ -67,7 +67,7 @@ export async function prefix(args: readonly string[]): Promise<void> {
   const url = flags.url ?? server?.url ?? "";
   const random = new NumpyRandom(42);
   const draw = (count: number) =>
-    Array.from({ length: count }, () => Math.floor(random.random() * flags.vocabulary));
+    Array.from({ length: count }, () => random.integer(0, flags.vocabulary));
   const results = new Map(flags.contexts.map((context) => [context, {
     cold: [] as Answer[],
     warm: [] as Answer[],

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import OpenAI from "openai";
 import { loadModelConfig } from "../../models/parse_config.ts";
 import { goldenModel, textOf } from "../support/golden_model.ts";
