@@ -33,22 +33,12 @@ async function firstToken(url: string, model: string, prompt: readonly number[])
   return { ms: performance.now() - start, cached: usage.prompt_tokens_details.cached_tokens };
 }
 
-/** `ms = fixed + perToken * tokens`, by least squares. */
-function fitLine(points: readonly { readonly tokens: number; readonly ms: number }[]) {
-  const mean = (of: (point: typeof points[number]) => number) =>
-    points.reduce((sum, point) => sum + of(point), 0) / points.length;
-  const [tokens, ms] = [mean((point) => point.tokens), mean((point) => point.ms)];
-  const covariance = mean((point) => (point.tokens - tokens) * (point.ms - ms));
-  const perToken = covariance / mean((point) => (point.tokens - tokens) ** 2);
-  return { fixed: ms - perToken * tokens, perToken };
-}
-
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 
 /**
- * Prints time to the first token of contexts seen and not seen before, beside what a line through the unseen
- * ones (time over tokens computed) predicts for the tokens that were left. `args`: as on the command line.
+ * Prints time to the first token of contexts not seen and seen before, and what the hit predicts for the
+ * latter: the time of an unseen prompt of as many tokens as were left to compute. `args`: as on the command line.
  */
 export async function prefix(args: readonly string[]): Promise<void> {
   const flags = new Command("bench prefix")
@@ -68,42 +58,31 @@ export async function prefix(args: readonly string[]): Promise<void> {
   const random = new NumpyRandom(42);
   const draw = (count: number) =>
     Array.from({ length: count }, () => random.integer(0, flags.vocabulary));
-  const results = new Map(flags.contexts.map((context) => [context, {
+  const results = flags.contexts.map((context) => ({
+    context,
     cold: [] as Answer[],
     warm: [] as Answer[],
-  }]));
+    left: [] as Answer[],
+  }));
   for (let round = -1; round < flags.rounds; round++) {
     const model = flags.models[(round + 1) % flags.models.length] ?? "";
-    for (const [length, { cold, warm }] of results) {
+    for (const { context: length, cold, warm, left } of results) {
       const context = draw(length);
       const first = await firstToken(url, model, [...context, ...draw(flags.question)]);
       const again = await firstToken(url, model, [...context, ...draw(flags.question)]);
-      if (round < 0) continue; // adapters are loaded and pipelines made
+      const rest = draw(length + flags.question - again.cached);
+      const alone = await firstToken(url, model, rest);
+      if (round < 0) continue; // pipelines and adapters are made ready
       cold.push(first);
       warm.push(again);
+      left.push(alone);
     }
   }
-  const points = [...results].map(([context, { cold }]) => ({
-    tokens: context + flags.question,
-    ms: median(cold.map(({ ms }) => ms)),
-  }));
-  const { fixed, perToken } = fitLine(points);
-  const rows = [...results].map(([context, { cold, warm }]) => {
+  console.log("context\thit\tcold ms\twarm ms\tpredicted ms");
+  for (const { context, cold, warm, left } of results) {
     const hit = median(warm.map(({ cached }) => cached));
-    return {
-      context,
-      hit,
-      "cold ms": median(cold.map(({ ms }) => ms)),
-      "warm ms": median(warm.map(({ ms }) => ms)),
-      "predicted ms": fixed + perToken * (context + flags.question - hit),
-    };
-  });
-  console.log(`${fixed.toFixed(1)} ms + ${perToken.toFixed(3)} ms a token computed`);
-  console.log(["context", "hit", "cold ms", "warm ms", "predicted ms"].join("\t"));
-  for (const row of rows) {
-    console.log(
-      Object.values(row).map((value) => value.toFixed(Number.isInteger(value) ? 0 : 1)).join("\t"),
-    );
+    const times = [cold, warm, left].map((all) => median(all.map(({ ms }) => ms)).toFixed(1));
+    console.log([context, hit, ...times].join("\t"));
   }
 }
 

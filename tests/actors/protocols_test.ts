@@ -56,6 +56,7 @@ const sequence: BatchFormer.Sequence = {
   maxTokens: 64,
   stopTokenIds: [2],
   promptLogprobs: true,
+  cacheSalt: "blue",
   credit: 128,
 };
 const resident: MemoryManager.ResidentAdapter = {
@@ -133,9 +134,16 @@ const memoryManager: Samples<MemoryManager.Command> = {
   plan: {
     kind: "plan",
     plan: 4,
-    wants: [{ request, tokens: 17, adapters: [adapter], spareTokens: 16 }],
+    wants: [{
+      request,
+      tokens: 17,
+      adapters: [adapter],
+      spareTokens: 16,
+      prefix: { space: "blue", adapters: [adapter], tokens: [1, 2, 3] },
+      written: { from: 16, tokens: [4, 5] },
+    }],
   },
-  release: { kind: "release", request },
+  release: { kind: "release", request, written: { from: 0, tokens: [1] } },
   register,
   loaded,
   load_failed,
