@@ -61,6 +61,7 @@ async function serve(config: Config): Promise<void> {
       uploadBytesPerStep: config.uploadBytesPerStep,
       maxBatchTokens: Math.max(config.maxBatchTokens, config.maxRunning),
       maxRunning: config.maxRunning,
+      prefixCache: config.prefixCache === "on",
       maxRoutes: 1,
     },
     engineProgram: (socket) => [

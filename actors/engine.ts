@@ -81,6 +81,7 @@ async function run(options: EngineOptions): Promise<void> {
           headPages: ready.headPages,
           blockTokens: BLOCK_TOKENS,
           pagesPerBlock: ready.pagesPerBlock,
+          prefixCache: options.prefixCache,
         },
         limits: {
           hostBytes: options.adapterHostBytes,

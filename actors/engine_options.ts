@@ -23,6 +23,8 @@ export interface EngineOptions {
   readonly maxBatchTokens: number;
   /** Sequences that run at once. */
   readonly maxRunning: number;
+  /** KV of what sequences begin with alike is shared, and kept. */
+  readonly prefixCache: boolean;
   /** Adapters mixed in one request. */
   readonly maxRoutes: number;
 }

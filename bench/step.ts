@@ -46,6 +46,7 @@ const { executor, parts } = await startExecutor({
   uploadBytesPerStep: 16 * 2 ** 20,
   maxBatchTokens: software ? 128 : 2048,
   maxRunning: 128,
+  prefixCache: true,
   maxRoutes: 1,
 }, ({ label }) => {
   if (label !== "weights") return;

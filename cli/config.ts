@@ -109,6 +109,12 @@ const OPTIONS = {
     fallback: "64",
     schema: count(1, 1024),
   },
+  prefixCache: {
+    flag: "--prefix-cache <on|off>",
+    about: "keep the KV of prompts and answers for requests that begin alike",
+    fallback: "on",
+    schema: z.enum(["on", "off"], { message: "expected on or off" }),
+  },
   maxQueued: {
     flag: "--max-queued <requests>",
     about: "admitted requests, running ones included; above it clients get 429",

@@ -167,6 +167,12 @@ export class AdapterResidency {
     return true;
   }
 
+  /** When the idle adapter whose layer pages go next was last used; null where there is none. */
+  idleSince(tick: number): number | null {
+    if (this.#idle.layerPages === 0) return null;
+    return this.#residents.get(this.#worst("layerPages", tick, Infinity))?.lastUsed ?? null;
+  }
+
   /** @throws {Error} where counts disagree; the page pools check the pages themselves. */
   checkIntegrity(): void {
     const pins = new Map<AdapterId, number>();

@@ -19,7 +19,7 @@ export class PageTable {
     this.#geometry = geometry;
   }
 
-  /** Pages held by all sequences together. */
+  /** Pages held by all sequences together, a shared one once for each. */
   get pages(): number {
     return this.#pages;
   }
@@ -29,6 +29,11 @@ export class PageTable {
     return Math.ceil(tokens / this.#geometry.blockTokens) * this.#geometry.pagesPerBlock;
   }
 
+  /** Tokens that `pages` pages of one sequence hold. */
+  tokensIn(pages: number): number {
+    return Math.floor(pages / this.#geometry.pagesPerBlock) * this.#geometry.blockTokens;
+  }
+
   pagesOf(request: RequestId): readonly PageId[] {
     return this.#sequences.get(request) ?? [];
   }
@@ -36,6 +41,17 @@ export class PageTable {
   /** Pages that a sequence lacks to hold `tokens` tokens. */
   missing(request: RequestId, tokens: number): number {
     return Math.max(0, this.pagesFor(tokens) - this.pagesOf(request).length);
+  }
+
+  /** Begins a sequence's block table with pages that others use too. */
+  adopt(request: RequestId, pages: readonly PageId[]): void {
+    if (pages.length === 0) return;
+    if (this.#sequences.has(request)) {
+      throw new RangeError(`Cannot adopt pages: the sequence has some, received ${request}`);
+    }
+    this.#pool.retain(pages);
+    this.#sequences.set(request, [...pages]);
+    this.#pages += pages.length;
   }
 
   /** Extends a sequence to hold `tokens` tokens; returns the pages added, or null and nothing taken. */

@@ -2,11 +2,15 @@ import { type AdapterPlace, AdapterResidency, type PageCounts } from "./adapter_
 import type { AdapterId, PageId, RequestId } from "./ids.ts";
 import { PagePool } from "./page_pool.ts";
 import { type BlockGeometry, PageTable } from "./page_table.ts";
+import type { Prefix, Written } from "./prefix.ts";
+import { PrefixCache } from "./prefix_cache.ts";
 
 export interface MemoryShape extends BlockGeometry {
   /** Pages of every layer's pool, and of the head pool. */
   readonly layerPages: number;
   readonly headPages: number;
+  /** Sequences share the KV of what they begin with alike (unless false). */
+  readonly prefixCache?: boolean;
 }
 
 /** What a sequence needs for its next step. */
@@ -17,6 +21,10 @@ export interface MemoryWant {
   readonly adapters: readonly AdapterId[];
   /** Tokens that must still find room after this grant; keeps newcomers from crowding out the running. */
   readonly spareTokens: number;
+  /** Of a sequence without pages: what its KV depends on. Without it, it shares nothing. */
+  readonly prefix?: Prefix;
+  /** What was written since it was last said, in steps sent before this want. */
+  readonly written?: Written;
 }
 
 export type MemoryGrant =
@@ -24,6 +32,8 @@ export type MemoryGrant =
     readonly kind: "granted";
     readonly request: RequestId;
     readonly newPages: readonly PageId[];
+    /** Tokens whose KV is in the first of `newPages` already. */
+    readonly cached: number;
     readonly adapters: readonly PlacedAdapter[];
     /** Those of the adapters that no step may use yet: their images are still being copied. */
     readonly arriving: readonly AdapterId[];
@@ -55,7 +65,10 @@ export interface MemoryPlan {
 export interface MemoryUsage {
   readonly pages: number;
   readonly freePages: number;
+  /** KV of sequences; what they share counts once. */
   readonly kvPages: number;
+  /** KV that no sequence uses, kept for those to come. */
+  readonly cachedPages: number;
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
 }
@@ -66,12 +79,15 @@ export class UnifiedMemory {
   readonly #heads: PagePool;
   readonly #table: PageTable;
   readonly #adapters: AdapterResidency;
+  /** null: nothing is shared. */
+  readonly #prefixes: PrefixCache | null;
 
   constructor(shape: MemoryShape) {
     this.#layers = new PagePool(shape.layerPages);
     this.#heads = new PagePool(shape.headPages);
     this.#table = new PageTable(this.#layers, shape);
     this.#adapters = new AdapterResidency(this.#layers, this.#heads);
+    this.#prefixes = shape.prefixCache === false ? null : new PrefixCache(this.#layers, shape);
   }
 
   /** Granted requests that found an adapter of theirs on the GPU, and that did not. */
@@ -106,6 +122,7 @@ export class UnifiedMemory {
     // What a later want will use must not be evicted for an earlier one while anything else can go.
     for (const want of wants) {
       for (const adapter of want.adapters) this.#adapters.touch(adapter, tick);
+      this.#publish(want.request, want.written, tick);
     }
     const uploads: PlacedAdapter[] = [];
     const grants = wants.map((want) => this.#serve(want, tick, atHand, uploads));
@@ -114,12 +131,15 @@ export class UnifiedMemory {
 
   /**
    * Brings an adapter in before any request that will use it is served, if that takes pages from nobody but
-   * adapters that this plan did not name, and leaves `spareTokens` room; null where it does not.
+   * cached KV and adapters that this plan did not name, and leaves `spareTokens` room; null where it does not.
    */
   prefetch(adapter: AdapterId, spareTokens: number, tick: number): PlacedAdapter | null {
     const size = this.#adapters.size(adapter);
     if (!size) return null;
     const layerPages = size.layerPages + this.#table.pagesFor(spareTokens);
+    while (this.#layers.free < layerPages && this.#prefixes && this.#prefixes.oldest !== null) {
+      this.#prefixes.evict();
+    }
     if (!this.#adapters.makeRoom({ ...size, layerPages }, tick, tick)) return null;
     this.#adapters.bringIn(adapter, tick);
     return this.#placed([adapter])[0] ?? null;
@@ -145,24 +165,37 @@ export class UnifiedMemory {
     return this.#adapters.evictions;
   }
 
-  /** Frees a sequence's pages and unpins its adapters; nothing happens where it holds none. */
-  release(request: RequestId, tick: number): void {
+  /** Frees a sequence's pages, except for what stays cached, and unpins its adapters; it may hold none. */
+  release(request: RequestId, tick: number, written?: Written): void {
+    this.#publish(request, written, tick);
+    this.#prefixes?.close(request, this.#table.pagesOf(request), tick);
     this.#table.release(request);
     this.#adapters.unpinAll(request, tick);
   }
 
-  get usage(): MemoryUsage {
-    const { size, free } = this.#layers;
-    const kvPages = this.#table.pages;
-    const adapterPages = size - free - kvPages;
-    const residentAdapters = this.#adapters.residents;
-    return { pages: size, freePages: free, kvPages, adapterPages, residentAdapters };
+  /** Frees the KV computed with an adapter that is gone: at once, or when its last sequence ends. */
+  dropPrefixes(adapter: AdapterId): void {
+    this.#prefixes?.drop(adapter);
   }
 
-  /** @throws {Error} unless each page is in exactly one of: free, a sequence, an adapter. */
+  get usage(): MemoryUsage {
+    const { size: pages, free: freePages } = this.#layers;
+    const kvPages = this.#table.pages - (this.#prefixes?.sharedPages ?? 0);
+    const cachedPages = this.#prefixes?.idlePages ?? 0;
+    const adapterPages = pages - freePages - kvPages - cachedPages;
+    const residentAdapters = this.#adapters.residents;
+    return { pages, freePages, kvPages, cachedPages, adapterPages, residentAdapters };
+  }
+
+  /** @throws {Error} unless each page is free, an adapter's, or KV with as many owners as share it. */
   checkIntegrity(): void {
     this.#adapters.checkIntegrity();
-    this.#layers.checkIntegrity([...this.#table.owners(), ...this.#adapters.owners("layerPages")]);
+    this.#prefixes?.checkIntegrity((request) => this.#table.pagesOf(request));
+    this.#layers.checkIntegrity([
+      ...this.#table.owners(),
+      ...this.#prefixes?.owners() ?? [],
+      ...this.#adapters.owners("layerPages"),
+    ]);
     this.#heads.checkIntegrity(this.#adapters.owners("headPages"));
   }
 
@@ -184,19 +217,21 @@ export class UnifiedMemory {
     // Pinned first, so that making room for one of the request's adapters never evicts another.
     const pinned = residents.filter((adapter) => this.#adapters.pin(adapter, request));
     const newcomers = this.#sizeOf(absent);
+    const shared = (want.prefix && this.#prefixes?.open(request, want.prefix)) ?? [];
     const needed = {
-      layerPages: this.#table.missing(request, tokens) + newcomers.layerPages,
+      layerPages: this.#table.missing(request, tokens) - shared.length + newcomers.layerPages,
       headPages: newcomers.headPages,
     };
     const spare = this.#table.pagesFor(want.spareTokens);
     const short = this.#shortage(needed, spare);
     if (short) {
       for (const adapter of pinned) this.#adapters.unpin(adapter, request);
+      if (want.prefix) this.#prefixes?.close(request, [], tick);
       return { kind: "exhausted", request, ...short };
     }
     this.found.hits += pinned.length;
     this.found.misses += absent.length;
-    this.#adapters.makeRoom(needed, tick);
+    this.#makeRoom(needed, tick);
     for (const adapter of absent) {
       if (!this.#adapters.bringIn(adapter, tick)) {
         throw new Error(`Cannot place adapter: its room is gone, received ${adapter}`);
@@ -204,10 +239,35 @@ export class UnifiedMemory {
       this.#adapters.pin(adapter, request);
       uploads.push(...this.#placed([adapter]));
     }
-    const newPages = this.#table.grow(request, tokens);
-    if (!newPages) throw new Error(`Cannot grow sequence: its room is gone, received ${request}`);
+    this.#table.adopt(request, shared);
+    const added = this.#table.grow(request, tokens);
+    if (!added) throw new Error(`Cannot grow sequence: its room is gone, received ${request}`);
+    const newPages = [...shared, ...added];
+    const cached = this.#table.tokensIn(shared.length);
     const arriving = adapters.filter((adapter) => this.#adapters.isArriving(adapter));
-    return { kind: "granted", request, newPages, adapters: this.#placed(adapters), arriving };
+    const placed = this.#placed(adapters);
+    return { kind: "granted", request, newPages, cached, adapters: placed, arriving };
+  }
+
+  #publish(request: RequestId, written: Written | undefined, tick: number): void {
+    if (!written) return;
+    this.#prefixes?.publish(request, written, this.#table.pagesOf(request), tick);
+  }
+
+  /**
+   * Frees what is there to be evicted: of cached KV and idle adapters whichever has lain unused longer. A page
+   * of KV costs more to make again than a page of an adapter to copy, but is less likely to be asked for
+   * again; as neither is known, time alone decides.
+   */
+  #makeRoom(needed: PageCounts, tick: number): void {
+    while (this.#layers.free < needed.layerPages) {
+      const block = this.#prefixes?.oldest ?? null;
+      if (block === null) break;
+      const adapter = this.#adapters.idleSince(tick);
+      if (adapter === null || block <= adapter) this.#prefixes?.evict();
+      else this.#adapters.makeRoom({ layerPages: this.#layers.free + 1, headPages: 0 }, tick);
+    }
+    this.#adapters.makeRoom(needed, tick);
   }
 
   #placed(adapters: readonly AdapterId[]): PlacedAdapter[] {
@@ -219,7 +279,8 @@ export class UnifiedMemory {
 
   /** The pool that lacks pages for `needed` (and, for the layers, `spare` more), or null. */
   #shortage(needed: PageCounts, spare: number): { neededPages: number; freePages: number } | null {
-    const layers = this.#layers.free + this.#adapters.idle.layerPages;
+    const cached = this.#prefixes?.idlePages ?? 0;
+    const layers = this.#layers.free + this.#adapters.idle.layerPages + cached;
     const heads = this.#heads.free + this.#adapters.idle.headPages;
     if (needed.layerPages > 0 && needed.layerPages + spare > layers) {
       return { neededPages: needed.layerPages + spare, freePages: layers };

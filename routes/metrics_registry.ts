@@ -54,6 +54,10 @@ export class Metrics {
     "Sequences whose pages were taken, to be computed again later.",
   );
   readonly #steps = this.#counter("chorus_steps_total", "Steps of the engine.");
+  readonly #prefixQueries = ["vllm:prefix_cache_queries_total", "chorus_prefix_query_tokens_total"]
+    .map((name) => this.#counter(name, "Prompt tokens looked for in the prefix cache."));
+  readonly #prefixHits = ["vllm:prefix_cache_hits_total", "chorus_prefix_hit_tokens_total"]
+    .map((name) => this.#counter(name, "Prompt tokens found in the prefix cache."));
   readonly #timeToFirstToken = new Histogram({
     name: "chorus_time_to_first_token_seconds",
     help: "From admission to the first token that the response took.",
@@ -86,11 +90,20 @@ export class Metrics {
     pages: this.#gauge("chorus_pages", "Pages of the unified pool."),
     freePages: this.#gauge("chorus_pages_free", "Pages that nothing uses."),
     kvPages: this.#gauge("chorus_pages_kv", "Pages that hold keys and values."),
+    cachedPages: this.#gauge(
+      "chorus_pages_cached",
+      "Pages of keys and values that no sequence uses, kept for those to come.",
+    ),
     adapterPages: this.#gauge("chorus_pages_adapter", "Pages that hold adapters."),
     residentAdapters: this.#gauge("chorus_adapters_resident", "Adapters in GPU memory."),
     pageUse: this.#gauge("chorus_page_use_ratio", "Share of the pages in use, 0 to 1."),
   };
-  #last: Pick<EngineLoad, "preemptions" | "steps"> = { preemptions: 0, steps: 0 };
+  #last: Pick<EngineLoad, "preemptions" | "steps" | "prefixQueries" | "prefixHits"> = {
+    preemptions: 0,
+    steps: 0,
+    prefixQueries: 0,
+    prefixHits: 0,
+  };
 
   /** `ready` is asked at each scrape. */
   constructor(
@@ -119,12 +132,20 @@ export class Metrics {
       this.#load[name].set(load[name]);
     }
     this.#load.kvPages.set(load.kvPages);
+    this.#load.cachedPages.set(load.cachedPages);
     this.#load.adapterPages.set(load.adapterPages);
     this.#load.residentAdapters.set(load.residentAdapters.length);
-    this.#load.pageUse.set(load.pages === 0 ? 0 : 1 - load.freePages / load.pages);
+    const spare = load.freePages + load.cachedPages;
+    this.#load.pageUse.set(load.pages === 0 ? 0 : 1 - spare / load.pages);
     const grown = (now: number, before: number) => now >= before ? now - before : now;
     this.#preemptions.inc(grown(load.preemptions, this.#last.preemptions));
     this.#steps.inc(grown(load.steps, this.#last.steps));
+    for (const counter of this.#prefixQueries) {
+      counter.inc(grown(load.prefixQueries, this.#last.prefixQueries));
+    }
+    for (const counter of this.#prefixHits) {
+      counter.inc(grown(load.prefixHits, this.#last.prefixHits));
+    }
     this.#last = load;
   }
 

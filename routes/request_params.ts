@@ -48,6 +48,9 @@ export const COMMON_PARAMS = {
     message: `expected at most ${MAX_LOGIT_BIAS} tokens`,
   })
     .nullish(),
+  cache_salt: z.string().min(1).max(1024).nullish().openapi({
+    description: "Only requests with the same salt share cached prefixes.",
+  }),
   user: z.string().nullish().openapi({ description: "Accepted, without effect." }),
   metadata: z.record(z.string(), z.string()).nullish()
     .openapi({ description: "Accepted, without effect." }),
@@ -86,6 +89,7 @@ export function requestsOf(params: CommonParams, wanted: Wanted): GenerationRequ
       ignoreEos: params.ignore_eos ?? false,
       echo: wanted.echo,
       ...(wanted.tenant !== null && { tenant: wanted.tenant }),
+      ...(typeof params.cache_salt === "string" && { cacheSalt: params.cache_salt }),
     }))
   );
 }

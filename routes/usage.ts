@@ -16,6 +16,9 @@ export const Usage = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
   total_tokens: z.int(),
+  prompt_tokens_details: z.object({
+    cached_tokens: z.int().openapi({ description: "Found in the prefix cache, not computed." }),
+  }),
   timings: Timings.optional(),
 }).openapi("Usage");
 export type Usage = z.infer<typeof Usage>;
@@ -25,12 +28,16 @@ export class UsageSum {
   #prompt = 0;
   #completion = 0;
   #times: SequenceUsage["times"];
+  #cached = 0;
 
   /** `n` choices a prompt, in order; with `timings` those of the first choice are part of it. */
   constructor(private readonly n: number, private readonly timings: boolean) {}
 
   add(index: number, usage: SequenceUsage): void {
-    if (index % this.n === 0) this.#prompt += usage.promptTokens;
+    if (index % this.n === 0) {
+      this.#prompt += usage.promptTokens;
+      this.#cached += usage.cachedTokens ?? 0;
+    }
     this.#completion += usage.completionTokens;
     if (index === 0 && this.timings) this.#times = usage.times;
   }
@@ -40,6 +47,7 @@ export class UsageSum {
       prompt_tokens: this.#prompt,
       completion_tokens: this.#completion,
       total_tokens: this.#prompt + this.#completion,
+      prompt_tokens_details: { cached_tokens: this.#cached },
       ...(this.#times && { timings: timingsOf(this.#times) }),
     };
   }

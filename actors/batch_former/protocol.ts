@@ -23,6 +23,8 @@ export interface Sequence {
   readonly promptLogprobs: boolean;
   /** Whose it is; absent: nobody's in particular. */
   readonly tenant?: string;
+  /** Only sequences with the same salt share KV; absent: those without any. */
+  readonly cacheSalt?: string;
   /** Tokens that may be made before the first `extend_credit`. */
   readonly credit: number;
 }

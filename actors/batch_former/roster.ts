@@ -13,6 +13,9 @@ export class Roster {
   /** What is to be said since it was last taken. */
   effects = new Effects();
   preemptions = 0;
+  /** Prompt tokens of sequences admitted for the first time, and those whose KV was found. */
+  prefixQueries = 0;
+  prefixHits = 0;
   /** How often pages were given back. */
   releases = 0;
   readonly #slots: number;
@@ -62,7 +65,12 @@ export class Roster {
     if (slot === undefined) return this.#release(state);
     remove(this.#queue, state);
     insert(this.#running, state);
+    const first = state.cached === null;
     state.admit(slot);
+    if (first) {
+      this.prefixQueries += state.sequence.prompt.length;
+      this.prefixHits += state.cached ?? 0;
+    }
     const { id: request, adapters: routes, sampling, prompt } = state.sequence;
     const residents = new Map(adapters.map((resident) => [resident.adapter, resident]));
     this.effects.executor.push({
@@ -142,7 +150,12 @@ export class Roster {
   }
 
   #release(state: SequenceState): void {
-    this.effects.memory.push({ kind: "release", request: state.request });
+    const written = state.takeWritten();
+    this.effects.memory.push({
+      kind: "release",
+      request: state.request,
+      ...(written && { written }),
+    });
     this.releases++;
     state.clear();
   }

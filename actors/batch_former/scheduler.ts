@@ -74,8 +74,9 @@ export class Scheduler {
   get load(): EngineLoad {
     const { running, queue, preemptions } = this.#roster;
     const [waiting, steps, stepSeconds] = [queue.length, this.#steps, this.#stepSeconds];
+    const { prefixQueries, prefixHits } = this.#roster;
     const load = { running: running.length, waiting, ...this.#usage, residency: this.#residency };
-    return { ...load, preemptions, steps, stepSeconds };
+    return { ...load, preemptions, steps, stepSeconds, prefixQueries, prefixHits };
   }
 
   /** @throws {Error} when a step failed or an answer makes no sense: the engine must start anew. */
@@ -130,12 +131,18 @@ export class Scheduler {
     for (const state of asked) state.holds++;
     this.#open = { plan: ++this.#plans, asked, releases: this.#roster.releases };
     const spareTokens = running.length * BLOCK_TOKENS;
-    const wants = asked.map((state) => ({
-      request: state.request,
-      tokens: state.wantedTokens,
-      adapters: state.sequence.adapters.map((route) => route.adapter),
-      spareTokens: state.phase === "queued" ? spareTokens : 0,
-    }));
+    const wants = asked.map((state) => {
+      const queued = state.phase === "queued";
+      const written = state.takeWritten();
+      return {
+        request: state.request,
+        tokens: state.wantedTokens,
+        adapters: state.sequence.adapters.map((route) => route.adapter),
+        spareTokens: queued ? spareTokens : 0,
+        ...(queued && { prefix: state.prefix }),
+        ...(written && { written }),
+      };
+    });
     const upcoming = upcomingAdapters(this.#roster.queue, admissions);
     this.#roster.effects.memory.push({ kind: "plan", plan: this.#plans, wants, upcoming });
   }
@@ -216,7 +223,7 @@ export class Scheduler {
   #take(state: SequenceState, grant: MemoryManager.Grant): void {
     switch (grant.kind) {
       case "granted":
-        state.takePages(grant.newPages);
+        state.takePages(grant.newPages, grant.cached);
         state.arriving = new Set(grant.arriving);
         if (state.phase === "queued") this.#roster.admit(state, grant.adapters);
         break;

@@ -1,4 +1,6 @@
 import type { AdapterId, PageId, RequestId, SlotId } from "../../memory/ids.ts";
+import type { Prefix, Written } from "../../memory/prefix.ts";
+import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
 import type { Row, SteppedRow } from "../executor/protocol.ts";
 import type { Output, OutputEnd } from "../request_router/protocol.ts";
 import type { TokenLogprobs } from "../sampling.ts";
@@ -49,6 +51,11 @@ export class SequenceState {
   /** Prompt tokens reported so far. */
   #reported: number;
   #newPages: PageId[] = [];
+  /** Tokens of full blocks whose KV others were told of, or gave to it. */
+  #published = 0;
+  /** Prompt tokens that it found computed at its first admission; null before. */
+  #cached: number | null = null;
+  #cachedTold = false;
   #leaving: "ended" | "preempted" | null = null;
 
   constructor(sequence: Sequence, arrival: number) {
@@ -124,6 +131,21 @@ export class SequenceState {
     return Math.max(this.#tokens.length, Math.min(this.#tokens.length + 1, longest));
   }
 
+  /** What its KV depends on, and which of it may be found computed: nothing where the prompt is reported. */
+  get prefix(): Prefix {
+    const { adapters: routes, cacheSalt = null, tenant = null } = this.sequence;
+    return {
+      // As JSON, so that no salt can be taken for a tenant, nor either for an adapter.
+      space: JSON.stringify([tenant, cacheSalt, routes.map((r) => [r.adapter, r.weight])]),
+      adapters: routes.map((route) => route.adapter),
+      tokens: this.reportsPrompt ? [] : this.#tokens,
+    };
+  }
+
+  get cached(): number | null {
+    return this.#cached;
+  }
+
   get rebuildTokens(): number {
     return this.#tokens.length;
   }
@@ -140,14 +162,30 @@ export class SequenceState {
     this.#slot = slot;
     // What keeps an admitted sequence from its first row is its adapter's upload.
     if (this.sequence.adapters.length > 0) this.#clock?.turnTo("adapterMs");
+    this.#cached ??= Math.min(this.#computed, this.sequence.prompt.length);
     this.blocked = false;
     this.passedOver = 0;
   }
 
-  takePages(pages: readonly PageId[]): void {
+  /** The first `cached` tokens of a newcomer's KV are in its pages already. */
+  takePages(pages: readonly PageId[], cached: number): void {
     this.reserved = true;
+    if (this.#slot === null) {
+      this.#computed = cached;
+      this.#published = cached;
+    }
     this.pages += pages.length;
     this.#newPages.push(...pages);
+  }
+
+  /** Blocks filled since the last call by rows formed so far, whose tokens are known; null where there are none. */
+  takeWritten(): Written | null {
+    const from = this.#published;
+    const known = Math.min(this.#computed, this.#tokens.length);
+    const end = known - known % BLOCK_TOKENS;
+    if (end <= from) return null;
+    this.#published = end;
+    return { from, tokens: this.#tokens.slice(from, end) };
   }
 
   /** The sequence's next `count` tokens as a row of the step being formed. */
@@ -195,6 +233,7 @@ export class SequenceState {
   clear(): void {
     this.#slot = null;
     this.#computed = 0;
+    this.#published = 0;
     this.#newPages = [];
     this.arriving = new Set();
     this.reserved = false;
@@ -211,6 +250,9 @@ export class SequenceState {
 
   /** @throws {Error} when its counters contradict each other. */
   checkIntegrity(): void {
+    if (this.#published > this.#computed) {
+      throw new Error(`Cannot trust sequence ${this.request}: it published what is not computed`);
+    }
     if (this.#leaving === "ended") return; // its last results are dropped, not counted
     const known = this.#tokens.length;
     const decoding = this.#pending > 0 ? this.#computed === known + this.#pending - 1 : true;
@@ -236,7 +278,10 @@ export class SequenceState {
     const end = tokens.length > 0 ? this.end : null;
     if (end) this.leave("ended");
     const times = tokens.length > 0 ? this.#clock?.stop() : null;
-    return { request: this.request, tokens, promptLogprobs, end, ...(times && { times }) };
+    const told = this.#cachedTold ? {} : { cachedTokens: this.#cached ?? 0 };
+    this.#cachedTold = true;
+    const { request } = this;
+    return { request, tokens, promptLogprobs, end, ...(times && { times }), ...told };
   }
 
   /** The following prompt token of each position, except of those reported before a preemption. */

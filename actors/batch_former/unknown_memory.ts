@@ -2,7 +2,14 @@ import type { MemoryUsage, Residency } from "../memory_manager/protocol.ts";
 
 /** What is known of memory before the first plan: nothing. */
 export const UNKNOWN_MEMORY: { readonly usage: MemoryUsage; readonly residency: Residency } = {
-  usage: { pages: 0, freePages: 0, kvPages: 0, adapterPages: 0, residentAdapters: [] },
+  usage: {
+    pages: 0,
+    freePages: 0,
+    kvPages: 0,
+    cachedPages: 0,
+    adapterPages: 0,
+    residentAdapters: [],
+  },
   residency: {
     hostAdapters: 0,
     hostBytes: 0,

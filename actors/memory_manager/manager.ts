@@ -55,7 +55,7 @@ export class MemoryManager {
         effects.former.push(this.#plan(command, effects, nowMs));
         break;
       case "release":
-        this.#memory.release(command.request, this.#tick);
+        this.#memory.release(command.request, this.#tick, command.written);
         break;
       case "register":
         this.#store.register(command, effects);
@@ -97,9 +97,16 @@ export class MemoryManager {
     this.#memory.touch(upcoming, tick);
     const served = this.#memory.plan(servable, tick, (id) => this.#store.has(id));
     for (const place of served.uploads) this.#upload(place, effects);
-    const short = served.grants.some(({ kind }) => kind === "exhausted");
+    const shortFrom = served.grants.findIndex(({ kind }) => kind === "exhausted");
+    const short = shortFrom >= 0;
     this.#prefetch(upcoming, short ? null : wants.length * this.#blockTokens, effects, nowMs);
-    const grants = served.grants.values();
+    // Who comes after one that found no room waits for room too: its adapter, read now, might only push that one's
+    // out of host memory, and the other way round, for ever.
+    const grants = served.grants.map((grant, i): MemoryGrant =>
+      grant.kind === "absent" && short && i > shortFrom
+        ? { kind: "exhausted", request: grant.request, neededPages: 0, freePages: 0 }
+        : grant
+    ).values();
     return {
       kind: "planned",
       plan,

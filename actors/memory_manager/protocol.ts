@@ -1,4 +1,5 @@
 import type { AdapterId, PageId, RequestId } from "../../memory/ids.ts";
+import type { Prefix, Written } from "../../memory/prefix.ts";
 import type { AdapterShape } from "../../models/adapter_image.ts";
 import type { Uploaded } from "../executor/protocol.ts";
 import type { Loaded, LoadFailed } from "../loader/protocol.ts";
@@ -11,6 +12,10 @@ export interface Want {
   readonly adapters: readonly AdapterId[];
   /** Tokens that must still find room beside it: what running sequences will soon grow by. */
   readonly spareTokens: number;
+  /** Of a sequence without pages: what its KV depends on. */
+  readonly prefix?: Prefix;
+  /** Its blocks filled since it was last said, by steps sent before this: others may share them. */
+  readonly written?: Written;
 }
 
 export type Grant =
@@ -22,6 +27,8 @@ export type Grant =
     readonly kind: "granted";
     readonly request: RequestId;
     readonly newPages: readonly PageId[];
+    /** Tokens from the first on whose KV is there already: others computed it. */
+    readonly cached: number;
     readonly adapters: readonly ResidentAdapter[];
     readonly arriving: readonly AdapterId[];
   }
@@ -59,7 +66,12 @@ export type Command =
     readonly upcoming: readonly AdapterId[];
   }
   /** Free a sequence's pages and unpin its adapters; sent when no step in flight uses them. */
-  | { readonly kind: "release"; readonly request: RequestId }
+  | {
+    readonly kind: "release";
+    readonly request: RequestId;
+    /** As in Want: they stay cached. */
+    readonly written?: Written;
+  }
   /** `known`: what an earlier engine found in its files, which are then read when a request wants them. */
   | {
     readonly kind: "register";
@@ -106,6 +118,8 @@ export interface MemoryUsage {
   readonly pages: number;
   readonly freePages: number;
   readonly kvPages: number;
+  /** KV that no sequence uses, kept for those to come. */
+  readonly cachedPages: number;
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
 }

@@ -80,6 +80,7 @@ export function admission(
       stopTokenIds: [...new Set([...eos, ...request.stopTokenIds])],
       promptLogprobs: request.echo && request.sampling.topLogprobs !== null,
       ...(request.tenant !== undefined && { tenant: request.tenant }),
+      ...(request.cacheSalt !== undefined && { cacheSalt: request.cacheSalt }),
     },
   };
 }

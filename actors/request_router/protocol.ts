@@ -19,6 +19,8 @@ export interface GenerationRequest {
   readonly echo: boolean;
   /** Whose it is; absent: nobody's in particular. */
   readonly tenant?: string;
+  /** Only requests with the same salt share KV; absent: those without any. */
+  readonly cacheSalt?: string;
 }
 
 export type Prompt =
@@ -83,6 +85,8 @@ export interface Output {
   readonly end: OutputEnd | null;
   /** With a sequence's first token. */
   readonly times?: FirstTokenTimes;
+  /** With the first output of a sequence: prompt tokens whose KV was found and not computed. */
+  readonly cachedTokens?: number;
 }
 
 /** What the time from submission to the first token went into, in the engine; recomputing after a preemption counts as prefill. */
@@ -121,11 +125,15 @@ export interface EngineLoad {
   readonly pages: number;
   readonly freePages: number;
   readonly kvPages: number;
+  readonly cachedPages: number;
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
   readonly residency: Residency;
   readonly preemptions: number;
   readonly steps: number;
+  /** Prompt tokens of the sequences that began to run, and those of them found in the prefix cache. */
+  readonly prefixQueries: number;
+  readonly prefixHits: number;
   /** Where the time of all steps went; absent: not measured. */
   readonly stepSeconds?: StepSeconds;
 }
@@ -176,6 +184,8 @@ export interface Usage {
   readonly completionTokens: number;
   /** Absent where it was not measured. */
   readonly times?: FirstTokenTimes;
+  /** Prompt tokens whose KV was there already; absent: none. */
+  readonly cachedTokens?: number;
 }
 
 /** `invalid` and `too_long` are the client's fault (HTTP 400), `unavailable` ours for now (503), `internal` a bug (500). */

@@ -24,6 +24,8 @@ interface Stream {
   echo: (TokenLogprobs | null)[] | null;
   /** null until the first token. */
   times: FirstTokenTimes | null;
+  /** What the first engine that ran it found computed; null until it says so. */
+  cached: number | null;
 }
 
 /** What is true of all requests: each message changes the ledger and says what follows from it. */
@@ -90,7 +92,8 @@ export class RouterCore {
     this.#ledger.admit(request.id);
     const continues = request.prompt.kind !== "chat";
     const text = new TextStream(this.#options.vocabulary, { stop: request.stop, continues });
-    this.#streams.set(request.id, { request, text, prompt: [], echo: null, times: null });
+    const fresh = { prompt: [], echo: null, times: null, cached: null };
+    this.#streams.set(request.id, { request, text, ...fresh });
     const encoding = this.#encode(request.prompt);
     if (!(encoding instanceof Promise)) return this.#encoded(request.id, encoding);
     encoding.catch(broken).then((encoding) =>
@@ -151,8 +154,9 @@ export class RouterCore {
     if (progress.kind === "violation") {
       return this.#fail(id, "internal", `the engine broke the protocol: ${progress.error}`);
     }
-    const { tokens, promptLogprobs, end, times } = progress.output;
+    const { tokens, promptLogprobs, end, times, cachedTokens } = progress.output;
     stream.times ??= times ?? null;
+    stream.cached ??= cachedTokens ?? null;
     if (stream.echo) {
       for (const known of promptLogprobs) stream.echo.push(known);
       if (stream.echo.length === stream.prompt.length) this.#echo(stream, stream.echo);
@@ -168,6 +172,7 @@ export class RouterCore {
       promptTokens: stream.prompt.length,
       completionTokens: stream.text.completionTokens,
       ...(stream.times && { times: stream.times }),
+      ...(stream.cached && { cachedTokens: stream.cached }),
     };
     this.#end(id, { kind: "finished", reason: piece.reason, usage }, end !== null);
   }

@@ -38,6 +38,7 @@ async function serve(streams: number, stepMs: number): Promise<void> {
       uploadBytesPerStep: 16 * 2 ** 20,
       maxBatchTokens: Math.max(512, 2 * streams),
       maxRunning: streams,
+      prefixCache: true,
       maxRoutes: 1,
     },
     engineProgram: () => ["run", "-A", `${root}bench/support/instant_engine.ts`, `${stepMs}`],

@@ -56,6 +56,7 @@ const sequence: BatchFormer.Sequence = {
   maxTokens: 64,
   stopTokenIds: [2],
   promptLogprobs: true,
+  cacheSalt: "blue",
   credit: 128,
 };
 const resident: MemoryManager.ResidentAdapter = {
@@ -79,6 +80,7 @@ const load: EngineLoad = {
   pages: 100,
   freePages: 40,
   kvPages: 50,
+  cachedPages: 0,
   adapterPages: 10,
   residentAdapters: [adapter],
   residency: {
@@ -98,8 +100,19 @@ const load: EngineLoad = {
   },
   preemptions: 0,
   steps: 12,
+  prefixQueries: 0,
+  prefixHits: 0,
 };
-const { running: _r, waiting: _w, preemptions: _p, steps: _s, residency, ...usage } = load;
+const {
+  running: _r,
+  waiting: _w,
+  preemptions: _p,
+  steps: _s,
+  prefixQueries: _q,
+  prefixHits: _h,
+  residency,
+  ...usage
+} = load;
 const stepped: Samples<Executor.Stepped>["stepped"] = {
   kind: "stepped",
   step,
@@ -110,7 +123,14 @@ const planned: MemoryManager.Planned = {
   kind: "planned",
   plan: 4,
   grants: [
-    { kind: "granted", request, newPages: [pageId(3)], adapters: [resident], arriving: [adapter] },
+    {
+      kind: "granted",
+      request,
+      newPages: [pageId(3)],
+      cached: 0,
+      adapters: [resident],
+      arriving: [adapter],
+    },
     { kind: "waiting", request },
     { kind: "exhausted", request, neededPages: 4, freePages: 1 },
     { kind: "refused", request, error: "unknown adapter" },
@@ -141,10 +161,17 @@ const memoryManager: Samples<MemoryManager.Command> = {
   plan: {
     kind: "plan",
     plan: 4,
-    wants: [{ request, tokens: 17, adapters: [adapter], spareTokens: 16 }],
+    wants: [{
+      request,
+      tokens: 17,
+      adapters: [adapter],
+      spareTokens: 16,
+      prefix: { space: "blue", adapters: [adapter], tokens: [1, 2, 3] },
+      written: { from: 16, tokens: [4, 5] },
+    }],
     upcoming: [adapter],
   },
-  release: { kind: "release", request },
+  release: { kind: "release", request, written: { from: 0, tokens: [1] } },
   uploaded,
   register,
   loaded,

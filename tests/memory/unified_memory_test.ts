@@ -87,6 +87,7 @@ Deno.test("KV takes the pages of idle adapters, and adapters come back when they
     pages: 8,
     freePages: 4,
     kvPages: 0,
+    cachedPages: 0,
     adapterPages: 4,
     residentAdapters: [adapterId("four")],
   });
@@ -114,6 +115,65 @@ Deno.test("what a later want of the plan uses is evicted last", () => {
   const { uploads } = m.plan([want("c", 48), want("d", 1, ["four"])], 60);
   assertEquals(uploads, []);
   assertEquals(m.usage.residentAdapters, [adapterId("four")]);
+});
+
+/** A sequence of 33 tokens, 2 full blocks, from its want to its release; tokens found. */
+function once(m: UnifiedMemory, name: string, tick: number): number {
+  const prefix = { space: "", adapters: [], tokens: Array.from({ length: 33 }, (_, i) => i) };
+  const [grant] = m.plan([{ ...want(name, 33), prefix }], tick).grants;
+  assert(grant?.kind === "granted");
+  const written = { from: grant.cached, tokens: prefix.tokens.slice(grant.cached, 32) };
+  m.release(requestId(name), tick, written);
+  m.checkIntegrity();
+  return grant.cached;
+}
+
+Deno.test("cached blocks are there for whoever begins alike, and give way to whoever needs their pages", () => {
+  const m = memory();
+  assertEquals([once(m, "a", 1), once(m, "b", 2)], [0, 32]);
+  assertEquals([m.usage.kvPages, m.usage.cachedPages, m.usage.freePages], [0, 2, 6]);
+  assertEquals(kinds(m, 3, want("c", 128)), ["granted"]);
+  assertEquals([m.usage.kvPages, m.usage.cachedPages], [8, 0]);
+});
+
+Deno.test("of cached blocks and idle adapters the one that has lain unused longer goes first", () => {
+  for (const adapterFirst of [true, false]) {
+    const m = memory();
+    const steps = [
+      (tick: number) => {
+        m.plan([want("a", 1, ["four"])], tick);
+        m.arrived(adapterId("four"), tick);
+        m.release(requestId("a"), tick);
+      },
+      (tick: number) => void once(m, "b", tick),
+    ];
+    for (const [i, step] of (adapterFirst ? steps : steps.toReversed()).entries()) step(i + 1);
+    // 2 pages are free, 2 cached, 4 the adapter's.
+    assertEquals(kinds(m, 3, want("c", 64)), ["granted"]);
+    assertEquals(m.usage.residentAdapters.length, adapterFirst ? 0 : 1);
+    assertEquals(m.usage.cachedPages, adapterFirst ? 2 : 0);
+  }
+});
+
+Deno.test("a want that is exhausted keeps no cached block in use", () => {
+  const m = memory();
+  once(m, "a", 1);
+  m.plan([want("b", 64)], 2);
+  const prefix = { space: "", adapters: [], tokens: Array.from({ length: 90 }, (_, i) => i) };
+  assertEquals(kinds(m, 3, { ...want("c", 90), prefix }), ["exhausted"]);
+  assertEquals(m.usage.cachedPages, 2);
+});
+
+Deno.test("dropPrefixes() frees the KV that was computed with an adapter", () => {
+  const m = memory();
+  const adapters = [adapterId("three")];
+  const prefix = { space: "three", adapters, tokens: Array.from({ length: 33 }, (_, i) => i) };
+  m.plan([{ ...want("a", 33, ["three"]), prefix }], 1);
+  m.release(requestId("a"), 1, { from: 0, tokens: prefix.tokens.slice(0, 32) });
+  assertEquals(m.usage.cachedPages, 2);
+  m.dropPrefixes(adapterId("three"));
+  m.checkIntegrity();
+  assertEquals(m.usage.cachedPages, 0);
 });
 
 Deno.test("a newcomer is granted only where the spare tokens still find room beside it", () => {

@@ -28,7 +28,12 @@ strictly("a chat completion is answered in OpenAI's shape", async () => {
       logprobs: null,
       finish_reason: "stop",
     }],
-    usage: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 },
+    usage: {
+      prompt_tokens: 3,
+      completion_tokens: 2,
+      total_tokens: 5,
+      prompt_tokens_details: { cached_tokens: 0 },
+    },
   });
 });
 

@@ -27,7 +27,12 @@ strictly("a completion is answered in OpenAI's shape, 16 tokens at most by defau
     object: "text_completion",
     model: "demo",
     choices: [{ index: 0, text: "hello", logprobs: null, finish_reason: "stop" }],
-    usage: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 },
+    usage: {
+      prompt_tokens: 3,
+      completion_tokens: 2,
+      total_tokens: 5,
+      prompt_tokens_details: { cached_tokens: 0 },
+    },
   });
   assertEquals(router.submitted[0]?.maxTokens, 16);
   assertEquals(router.submitted[0]?.adapters, []);

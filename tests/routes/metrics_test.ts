@@ -95,20 +95,25 @@ strictly("the engine's load shows as gauges; its counters survive its restart", 
     pages: 100,
     freePages: 25,
     kvPages: 60,
+    cachedPages: 5,
     adapterPages: 15,
     residentAdapters: [adapterId("a"), adapterId("b")],
     residency: UNKNOWN_MEMORY.residency,
     preemptions: 4,
     steps: 1000,
+    prefixQueries: 100,
+    prefixHits: 60,
   };
   metrics.load(load);
   metrics.load({ ...load, preemptions: 5, steps: 1100 });
-  metrics.load({ ...load, preemptions: 0, steps: 10 });
+  metrics.load({ ...load, preemptions: 0, steps: 10, prefixQueries: 30, prefixHits: 1 });
   ready = true;
   const samples = await scrape(edge);
   const seen = Object.fromEntries(
     [...samples].filter(([name]) =>
-      /^chorus_(sequences|page|adapters_resident|pree|steps|ready)/.test(name)
+      /^chorus_(sequences|pages|page|adapters_resident|pree|steps|ready|prefix)|^vllm:prefix/.test(
+        name,
+      )
     ),
   );
   assertEquals(seen, {
@@ -118,10 +123,15 @@ strictly("the engine's load shows as gauges; its counters survive its restart", 
     chorus_pages: 100,
     chorus_pages_free: 25,
     chorus_pages_kv: 60,
+    chorus_pages_cached: 5,
     chorus_pages_adapter: 15,
     chorus_adapters_resident: 2,
-    chorus_page_use_ratio: 0.75,
+    chorus_page_use_ratio: 0.7,
     chorus_preemptions_total: 5,
+    chorus_prefix_query_tokens_total: 130,
+    chorus_prefix_hit_tokens_total: 61,
+    "vllm:prefix_cache_queries_total": 130,
+    "vllm:prefix_cache_hits_total": 61,
     chorus_steps_total: 1110,
     chorus_ready: 1,
   });

@@ -12,10 +12,13 @@ const LOAD = {
   pages: 100,
   freePages: 25,
   kvPages: 60,
+  cachedPages: 0,
   adapterPages: 15,
   residentAdapters: [] as readonly AdapterId[],
   residency: UNKNOWN_MEMORY.residency,
   preemptions: 0,
+  prefixQueries: 0,
+  prefixHits: 0,
   steps: 1,
 };
 const NAMES = new Map([["1", ["upper", "also-upper"]], ["2", ["reverse"]], ["3", ["a,b"]], ["4", [

@@ -18,6 +18,7 @@ export function testOptions(
     adapterLoadMs: 30_000,
     uploadBytesPerStep: 2 ** 20,
     maxBatchTokens: 128,
+    prefixCache: true,
     maxRunning: 32,
     maxRoutes: 2,
     ...more,

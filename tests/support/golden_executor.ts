@@ -94,20 +94,25 @@ export class GoldenExecutor {
     return sequence;
   }
 
-  /** One step of these rows; pages for `blocks` KV blocks are appended to each row that names them. */
+  /** Free pages for so many KV blocks. */
+  take(blocks: number): PageId[] {
+    return this.#free.splice(0, blocks * this.parts.shape.pagesPerBlock);
+  }
+
+  /** One step of these rows; pages for `blocks` KV blocks (or `pages`) are appended to each row that names them. */
   async step(
     rows: readonly (Pick<Row, "slot" | "tokens" | "position"> & {
       blocks?: number;
+      pages?: readonly PageId[];
       sample?: boolean;
     })[],
   ): Promise<(number | null)[]> {
-    const { pagesPerBlock } = this.parts.shape;
     const results = await this.#executor.step({
       kind: "step",
       step: stepId(1),
-      rows: rows.map(({ blocks = 0, sample = true, ...row }) => ({
+      rows: rows.map(({ blocks = 0, pages, sample = true, ...row }) => ({
         ...row,
-        newPages: this.#free.splice(0, blocks * pagesPerBlock),
+        newPages: pages ?? this.take(blocks),
         sample,
         promptTargets: null,
       })),

@@ -1,4 +1,4 @@
-import type { PageId, SlotId } from "../../memory/ids.ts";
+import type { PageId, RequestId, SlotId } from "../../memory/ids.ts";
 import type { Sequence } from "../../actors/batch_former/protocol.ts";
 import type * as Executor from "../../actors/executor/protocol.ts";
 import type { OutputEnd } from "../../actors/request_router/protocol.ts";
@@ -50,10 +50,17 @@ export function runAlone(
 
 /** What a page of the pool holds: whoever wrote there last. */
 type Page =
-  | { readonly kind: "kv"; readonly part: number; readonly tokens: Map<number, number> }
+  | { readonly kind: "kv"; readonly part: number; readonly tokens: Map<number, Entry> }
   | { readonly kind: "adapter"; readonly name: string; readonly pages: readonly PageId[] };
 
+/** KV of one position: it depends on the text up to there, on the adapters and on who may share it. */
+interface Entry {
+  readonly token: number;
+  readonly trace: number;
+}
+
 interface Slot {
+  readonly salt: string;
   readonly routes: readonly Executor.Route[];
   readonly pages: PageId[];
   readonly reportLogprobs: boolean;
@@ -72,8 +79,12 @@ export class SimulatedExecutor {
   readonly #slots = new Map<SlotId, Slot>();
   readonly #uploads: (Extract<Executor.Command, { kind: "upload" }> & { done: number })[] = [];
 
-  constructor(pagesPerBlock: number) {
+  readonly #saltOf: (request: RequestId) => string;
+
+  /** KV that was made under another salt than a request's own is none of its business. */
+  constructor(pagesPerBlock: number, saltOf: (request: RequestId) => string = () => "") {
     this.#pagesPerBlock = pagesPerBlock;
+    this.#saltOf = saltOf;
   }
 
   /** Does a command; the answer is null except to a step. */
@@ -121,9 +132,10 @@ export class SimulatedExecutor {
   }
 
   #open(command: Extract<Executor.Command, { kind: "open" }>): void {
-    const { slot, routes, generated, sampling } = command;
+    const { slot, request, routes, generated, sampling } = command;
     if (this.#slots.has(slot)) throw new Error(`Cannot open slot: it is open, received ${slot}`);
     this.#slots.set(slot, {
+      salt: this.#saltOf(request),
       routes,
       pages: [],
       reportLogprobs: sampling.topLogprobs !== null,
@@ -137,7 +149,11 @@ export class SimulatedExecutor {
     if (!slot) throw new Error(`Cannot run row: its slot is not open, received ${row.slot}`);
     slot.pages.push(...row.newPages);
     const tokens = row.tokens ?? [slot.last ?? Number.NaN];
-    tokens.forEach((token, i) => this.#write(slot, row.position + i, token));
+    let trace = this.#entries(slot, row.position).at(-1)?.trace ?? this.#origin(slot);
+    tokens.forEach((token, i) => {
+      trace = hash([trace, token]);
+      this.#write(slot, row.position + i, { token, trace });
+    });
     const promptLogprobs = (row.promptTargets ?? []).flatMap((target, i) =>
       target === null ? [] : [logprobAfter(this.#history(slot, row.position + i + 1), target)]
     );
@@ -150,30 +166,42 @@ export class SimulatedExecutor {
     return { slot: row.slot, token, logprobs, promptLogprobs };
   }
 
-  #write(slot: Slot, position: number, token: number): void {
+  #write(slot: Slot, position: number, entry: Entry): void {
     const first = Math.floor(position / BLOCK) * this.#pagesPerBlock;
     for (let part = 0; part < this.#pagesPerBlock; part++) {
       const page = slot.pages[first + part];
       if (page === undefined) throw new Error(`Cannot write KV: no page for position ${position}`);
       const old = this.#layers.get(page);
       const kept = old?.kind === "kv" && old.part === part ? old.tokens : new Map();
-      this.#layers.set(page, { kind: "kv", part, tokens: kept.set(position % BLOCK, token) });
+      this.#layers.set(page, { kind: "kv", part, tokens: kept.set(position % BLOCK, entry) });
     }
   }
 
-  /** The tokens that attention would see; NaN where a page holds something else altogether. */
+  /** The tokens that attention would see; NaN where KV was made of another text, by other adapters, or is none. */
   #history(slot: Slot, length: number): number[] {
+    let trace = this.#origin(slot);
+    return this.#entries(slot, length).map((entry) => {
+      trace = hash([trace, entry?.token ?? Number.NaN]);
+      return entry?.trace === trace ? entry.token : Number.NaN;
+    });
+  }
+
+  #origin(slot: Slot): number {
+    return hash([slot.salt, ...slot.routes.map(({ adapter, weight }) => `${adapter} * ${weight}`)]);
+  }
+
+  /** The KV of each position; null where the parts of a block disagree or hold something else altogether. */
+  #entries(slot: Slot, length: number): (Entry | null)[] {
     return Array.from({ length }, (_, position) => {
       const first = Math.floor(position / BLOCK) * this.#pagesPerBlock;
-      const seen = new Set<number>();
+      const seen = new Set<Entry | null>();
       for (let part = 0; part < this.#pagesPerBlock; part++) {
         const page = this.#layers.get(slot.pages[first + part] as PageId);
-        const token = page?.kind === "kv" && page.part === part &&
-          page.tokens.get(position % BLOCK);
-        seen.add(typeof token === "number" ? token : Number.NaN);
+        const holds = page?.kind === "kv" && page.part === part;
+        seen.add(holds ? page.tokens.get(position % BLOCK) ?? null : null);
       }
-      const [token] = seen;
-      return seen.size === 1 && token !== undefined ? token : Number.NaN;
+      const [entry = null] = seen;
+      return seen.size === 1 ? entry : null;
     });
   }
 

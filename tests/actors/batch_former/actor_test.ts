@@ -135,17 +135,18 @@ Deno.test("a step's tokens go out in one event, one entry a request", async () =
   await stop();
 });
 
-Deno.test("the load is told when work ends, with nothing left in the pool", async () => {
+Deno.test("the load is told when work ends, with nothing in the pool but cached blocks", async () => {
   const { former, outbox, stop } = startEngine(64);
   await former.send({ kind: "submit", sequence: sequenceOf("a", 40) });
   const event = (await eventsUntilRest(outbox, 1)).at(-1);
   assert(event?.kind === "load_changed");
-  const { running, waiting, pages, freePages, steps } = event.load;
-  assertEquals({ running, waiting, pages, freePages }, {
+  const { running, waiting, pages, freePages, cachedPages, steps } = event.load;
+  assertEquals({ running, waiting, pages, freePages, cachedPages }, {
     running: 0,
     waiting: 0,
     pages: 24,
-    freePages: 24,
+    freePages: 22, // 47 tokens were computed: two full blocks
+    cachedPages: 2,
   });
   assertEquals(steps, 10); // 40 tokens in chunks of 16, and 7 more tokens
   await stop();

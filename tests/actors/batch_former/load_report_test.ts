@@ -9,11 +9,14 @@ const load = (running: number): EngineLoad => ({
   pages: 8,
   freePages: 8,
   kvPages: 0,
+  cachedPages: 0,
   adapterPages: 0,
   residentAdapters: NONE,
   residency: UNKNOWN_MEMORY.residency,
   preemptions: 0,
   steps: 0,
+  prefixQueries: 0,
+  prefixHits: 0,
 });
 const NONE: EngineLoad["residentAdapters"] = [];
 

@@ -15,6 +15,7 @@ const shapes: fc.Arbitrary<EngineShape> = fc.record({
   pagesPerBlock: fc.constantFrom(1, 1, 2, 3),
   headPages: fc.integer({ min: 0, max: 6 }),
   hostBytes: fc.integer({ min: 20, max: 60 }),
+  prefixCache: fc.constantFrom(true, true, true, false),
   sizes: fc.array(
     fc.record({ layers: fc.integer({ min: 0, max: 6 }), head: fc.integer({ min: 0, max: 3 }) }),
     { minLength: 1, maxLength: 6 },
@@ -50,6 +51,7 @@ function randomSequence(random: () => number, id: string, adapters: readonly str
     stopTokenIds: random() < 0.5 ? [0] : [],
     promptLogprobs: random() < 0.3,
     credit: random() < 0.6 ? 1000 : below(random, 4),
+    ...(random() < 0.1 && { cacheSalt: "salt" }),
   });
 }
 
@@ -73,6 +75,8 @@ interface Totals {
   failed: number;
   preemptions: number;
   uploads: number;
+  /** Prompt tokens found in the prefix cache. */
+  hits: number;
 }
 
 function live(shape: EngineShape, seed: number, totals: Totals): void {
@@ -124,15 +128,18 @@ function live(shape: EngineShape, seed: number, totals: Totals): void {
     assertEquals(seen.promptLogprobs, alone.promptLogprobs);
     totals.finished++;
   }
-  const { running, waiting, kvPages, freePages, adapterPages, pages } = engine.scheduler.load;
+  const load = engine.scheduler.load;
+  const { running, waiting, kvPages, cachedPages, freePages, adapterPages, pages } = load;
   assertEquals({ running, waiting, kvPages }, { running: 0, waiting: 0, kvPages: 0 });
-  assertEquals(freePages + adapterPages, pages);
+  assertEquals(freePages + cachedPages + adapterPages, pages);
+  assert(shape.prefixCache !== false || load.prefixHits === 0);
+  totals.hits += load.prefixHits;
   totals.preemptions += engine.scheduler.load.preemptions;
   totals.uploads += engine.uploads.length;
 }
 
 Deno.test("any mix of arrivals, cancels, credit, adapters and pressure yields what each request yields alone", () => {
-  const totals: Totals = { finished: 0, failed: 0, preemptions: 0, uploads: 0 };
+  const totals: Totals = { finished: 0, failed: 0, preemptions: 0, uploads: 0, hits: 0 };
   fc.assert(
     fc.property(shapes, fc.integer(), (shape, seed) => live(shape, seed, totals)),
     { numRuns: 300 },
@@ -140,7 +147,7 @@ Deno.test("any mix of arrivals, cancels, credit, adapters and pressure yields wh
   // The property says something only if what it is about did happen.
   assert(totals.finished > 500, `${JSON.stringify(totals)}`);
   assert(
-    totals.failed > 50 && totals.preemptions > 100 && totals.uploads > 500,
+    totals.failed > 50 && totals.preemptions > 100 && totals.uploads > 500 && totals.hits > 2000,
     `${JSON.stringify(totals)}`,
   );
 });

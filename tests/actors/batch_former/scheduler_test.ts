@@ -149,6 +149,7 @@ Deno.test("a replayed sequence goes on after its last token and does not repeat 
     tokens: tokens.slice(5),
     promptLogprobs: [],
     ends: [end],
+    cached: 0,
   });
 });
 
@@ -182,8 +183,8 @@ Deno.test("a cancelled sequence gives its pages and its slot back when the steps
   engine.settle();
   assertEquals(engine.seen.get(a.id)?.ends, []);
   assertFinished(engine, b);
-  const { kvPages, freePages, pages } = engine.scheduler.load;
-  assertEquals([kvPages, freePages], [0, pages]);
+  const { kvPages, cachedPages, freePages, pages } = engine.scheduler.load;
+  assertEquals([kvPages, cachedPages + freePages], [0, pages]);
 });
 
 Deno.test("every message between the actors survives structuredClone", () => {

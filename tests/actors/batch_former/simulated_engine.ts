@@ -21,6 +21,7 @@ export interface EngineShape extends SchedulerLimits {
   readonly hostBytes?: number;
   /** Messages are cloned on their way, as between threads. */
   readonly clone?: boolean;
+  readonly prefixCache?: boolean;
 }
 
 interface Mail {
@@ -39,6 +40,8 @@ export interface Seen {
   readonly tokens: number[];
   readonly promptLogprobs: (TokenLogprobs | null)[];
   readonly ends: OutputEnd[];
+  /** Prompt tokens that were found computed. */
+  cached?: number;
 }
 
 /** Scheduler, memory manager and executor with their mailboxes, delivered one message at a time. */
@@ -56,6 +59,7 @@ export class SimulatedEngine {
   readonly #slots = new Map<number, RequestId>();
   readonly #inFlight = new Map<number, Set<RequestId>>();
   readonly #credit = new Map<RequestId, number>();
+  readonly #salts = new Map<RequestId, string>();
 
   constructor(shape: EngineShape) {
     this.#shape = shape;
@@ -63,7 +67,10 @@ export class SimulatedEngine {
     const { hostBytes = RESIDENCY_DEFAULTS.hostBytes } = shape;
     const limits = { ...RESIDENCY_DEFAULTS, hostBytes, uploadBytesPerStep: 4 };
     this.#memory = new MemoryManager({ ...shape, blockTokens: BLOCK }, epoch(1), limits);
-    this.#executor = new SimulatedExecutor(shape.pagesPerBlock);
+    this.#executor = new SimulatedExecutor(
+      shape.pagesPerBlock,
+      (request) => this.#salts.get(request) ?? "",
+    );
   }
 
   register(name: string): void {
@@ -73,6 +80,7 @@ export class SimulatedEngine {
   submit(sequence: Sequence): void {
     this.seen.set(sequence.id, { tokens: [], promptLogprobs: [], ends: [] });
     this.#credit.set(sequence.id, sequence.credit);
+    this.#salts.set(sequence.id, sequence.cacheSalt ?? "");
     this.#mail.former.push({ kind: "submit", sequence });
   }
 
@@ -176,11 +184,15 @@ export class SimulatedEngine {
     assert(this.#inFlight.size <= 2, "at most two steps are in flight");
   }
 
-  #see({ request, tokens, promptLogprobs, end }: Output): void {
+  #see({ request, tokens, promptLogprobs, end, cachedTokens }: Output): void {
     const seen = this.seen.get(request);
     assert(seen && seen.ends.length === 0, `${request} says nothing after its end`);
     seen.tokens.push(...tokens.map(({ token }) => token));
     seen.promptLogprobs.push(...promptLogprobs);
+    if (cachedTokens !== undefined) {
+      assert(seen.cached === undefined, `${request} says once what was cached`);
+      seen.cached = cachedTokens;
+    }
     if (end) {
       seen.ends.push(end);
       this.ended.push(request);

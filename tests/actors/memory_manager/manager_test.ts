@@ -182,6 +182,7 @@ Deno.test("the usage after a plan adds up to the pool", () => {
     pages: 10,
     freePages: 5,
     kvPages: 3,
+    cachedPages: 0,
     adapterPages: 2,
     residentAdapters: [adapterId("a")],
   });
