@@ -10,7 +10,8 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     run: () => import("./kernels.ts"),
   },
   step: {
-    about: "whole steps of a random Llama-3-8B: decode over its floor, adapters, prefill, load",
+    about:
+      "whole steps of a random Llama-3-8B: decode over its floor, adapters, prefill, load (--dtype int8; --batches 1,8: only these)",
     run: () => import("./step.ts"),
   },
   serve: {

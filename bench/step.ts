@@ -1,5 +1,6 @@
 // Whole steps of a Llama-3-8B shape with random weights: decode over its bytes floor, prefill in TFLOP/s,
 // the price of adapters, and how fast the model loads.
+import { parseArgs } from "node:util";
 import { startExecutor } from "../actors/executor/start_executor.ts";
 import type { Route } from "../actors/executor/protocol.ts";
 import { GREEDY } from "../actors/sampling.ts";
@@ -20,7 +21,14 @@ const timer = await createTimer(probe);
 const rate = await copyRate(probe, timer);
 const { software } = probe;
 const CONTEXT = software ? 64 : 512;
-const BATCHES = software ? [1, 4] : [1, 8, 16, 32, 64, 128];
+const { values: flags } = parseArgs({
+  args: Deno.args.filter((arg) => arg !== "step"),
+  options: { dtype: { type: "string" }, batches: { type: "string" } },
+});
+const dtype = flags.dtype === "int8" ? "int8" : "auto";
+/** Only these batches, and nothing but decoding. */
+const only = flags.batches?.split(",").map(Number);
+const BATCHES = only ?? (software ? [1, 4] : [1, 8, 16, 32, 64, 128]);
 const PREFILLS = software ? [64] : [512, 2048];
 
 const directory = await Deno.makeTempDir({
@@ -37,7 +45,7 @@ const { executor, parts } = await startExecutor({
   epoch: 1,
   modelDirectory: directory,
   gpu: provider,
-  dtype: "auto",
+  dtype,
   maxModelLen: software ? 512 : 4096,
   poolBytes: software ? 64 * 2 ** 20 : 24 * 2 ** 30,
   headPoolBytes: null,
@@ -55,6 +63,7 @@ const { executor, parts } = await startExecutor({
 });
 await Deno.remove(directory, { recursive: true });
 const { config, layerPools, layerLayout, device } = parts;
+const stepTimer = await createTimer(device);
 console.log(`${device.description} through ${provider}: copy ${(rate / 1e12).toFixed(2)} TB/s`);
 console.log(
   `load ${(bytes / 1e9).toFixed(2)} GB in ${((loadedAt - loadStart) / 1000).toFixed(2)} s, ` +
@@ -169,18 +178,7 @@ async function decode(batch: number, routeOf: (row: number) => readonly Route[])
 /** GPU time of each kernel of a decode step: a pass of its own for every dispatch, by timestamps. */
 async function profile(batch: number): Promise<Map<string, { count: number; seconds: number }>> {
   await decode(batch, () => []);
-  const rows = Array.from({ length: batch }, (_, slot) => ({
-    slot: slotId(slot),
-    tokens: null,
-    position: CONTEXT,
-    newPages: [],
-    sample: true,
-    promptTargets: null,
-  }));
-  const step = executor.prepare({ kind: "step", step: stepId(1), rows });
-  executor.submit(step);
-  await executor.finish(step);
-  const { plan } = step;
+  const { plan } = await finished(batch);
   const dispatches = [...parts.forward.dispatches(plan)];
   const { gpu } = device;
   const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * dispatches.length });
@@ -217,17 +215,43 @@ async function profile(batch: number): Promise<Map<string, { count: number; seco
 const embedBytes = config.vocabSize * config.hiddenSize * 2;
 const kvBytes = CONTEXT * config.layers * 2 * config.kvHeads * config.headDim * 2;
 const base = new Map<number, number>();
-console.log("\ndecode           B       ms  x floor");
+/** GPU time of the last step that `decode` ran, steps back to back: what wall time exceeds it by is idle. */
+async function gpuSeconds(batch: number): Promise<number> {
+  const { plan } = await finished(batch);
+  return await stepTimer.time((pass) => parts.forward.encode(pass, plan), software ? 1 : 3);
+}
+
+/** One more step of the `batch` rows that `decode` opened. */
+async function finished(batch: number) {
+  const rows = Array.from({ length: batch }, (_, slot) => ({
+    slot: slotId(slot),
+    tokens: null,
+    position: CONTEXT,
+    newPages: [],
+    sample: true,
+    promptTargets: null,
+  }));
+  const step = executor.prepare({ kind: "step", step: stepId(1), rows });
+  executor.submit(step);
+  await executor.finish(step);
+  return step;
+}
+
+console.log(`\ndecode, ${dtype === "int8" ? "int8" : "f16"}     B       ms  x floor  GPU idle`);
 for (const batch of BATCHES) {
   const seconds = await decode(batch, () => []);
   base.set(batch, seconds);
-  const floor = (bytes - embedBytes + batch * kvBytes) / rate;
+  const weights = (bytes - embedBytes) * (dtype === "int8" ? 0.5 : 1);
+  const floor = (weights + batch * kvBytes) / rate;
+  const idle = Math.max(0, 1 - await gpuSeconds(batch) / seconds);
   console.log(
     `base       ${String(batch).padStart(7)} ${(seconds * 1e3).toFixed(2).padStart(8)} ${
       (seconds / floor).toFixed(2).padStart(8)
-    }`,
+    } ${`${(idle * 100).toFixed(1)} %`.padStart(9)}`,
   );
 }
+
+if (only) Deno.exit(0);
 
 const ATTENTION = ["q", "k", "v", "o"] as const;
 const loraBatch = software ? 4 : 32;
