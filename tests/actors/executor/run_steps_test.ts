@@ -3,6 +3,7 @@ import { Channel } from "../../../actors/channel.ts";
 import type { PreparedStep } from "../../../actors/executor/executor.ts";
 import type { Command, Event, Uploaded } from "../../../actors/executor/protocol.ts";
 import { runSteps, type StepRunner } from "../../../actors/executor/run_steps.ts";
+import { StepTimer } from "../../../actors/executor/step_timer.ts";
 import { adapterId, slotId, stepId } from "../../../memory/ids.ts";
 
 /** Writes down what it is told; an upload takes three slices. */
@@ -23,7 +24,7 @@ class Recorder implements StepRunner {
   }
   prepare({ step, rows }: Extract<Command, { kind: "step" }>): PreparedStep {
     this.log.push(`prepare ${step}`);
-    return { step, rows } as unknown as PreparedStep;
+    return { step, rows, timer: new StepTimer() } as unknown as PreparedStep;
   }
   submit({ step }: PreparedStep): void {
     this.log.push(`submit ${step}`);
