@@ -3,8 +3,8 @@ import type { Prefix, Written } from "../../memory/prefix.ts";
 import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
 import type { Row, SteppedRow } from "../executor/protocol.ts";
 import type { Output, OutputEnd } from "../request_router/protocol.ts";
-import type { TokenLogprobs } from "../sampling.ts";
 import { FirstTokenClock } from "./first_token_clock.ts";
+import { PromptReport } from "./prompt_report.ts";
 import type { Sequence } from "./protocol.ts";
 
 /**
@@ -48,8 +48,7 @@ export class SequenceState {
   /** Sampled tokens in flight. */
   #pending = 0;
   #credit: number;
-  /** Prompt tokens reported so far. */
-  #reported: number;
+  readonly #report: PromptReport;
   #newPages: PageId[] = [];
   /** Tokens of full blocks whose KV others were told of, or gave to it. */
   #published = 0;
@@ -66,7 +65,7 @@ export class SequenceState {
     this.#credit = generated.length + credit;
     this.#clock = generated.length === 0 ? new FirstTokenClock() : null;
     // Before a sequence's first token all of its prompt was reported: a replay need not do it again.
-    this.#reported = promptLogprobs && generated.length === 0 ? 0 : prompt.length;
+    this.#report = new PromptReport(prompt, promptLogprobs && generated.length === 0);
   }
 
   get request(): RequestId {
@@ -151,7 +150,7 @@ export class SequenceState {
   }
 
   get reportsPrompt(): boolean {
-    return this.#reported < this.sequence.prompt.length;
+    return !this.#report.complete;
   }
 
   extendCredit(tokens: number): void {
@@ -205,7 +204,7 @@ export class SequenceState {
     this.#computed += count;
     if (sample) this.#pending++;
     this.holds++;
-    const promptTargets = this.#targets(position, count);
+    const promptTargets = this.#report.targets(position, count);
     return { slot: this.#slot, tokens, position, newPages, sample, promptTargets };
   }
 
@@ -214,7 +213,7 @@ export class SequenceState {
     this.holds--;
     if (row.sample) this.#pending--;
     if (this.#leaving === "ended") return null;
-    const promptLogprobs = this.#promptLogprobs(row, result);
+    const promptLogprobs = this.#report.take(row, result);
     if (!row.sample) return promptLogprobs.length > 0 ? this.#output([], promptLogprobs) : null;
     const { token, logprobs } = result;
     if (token === null) {
@@ -282,29 +281,5 @@ export class SequenceState {
     this.#cachedTold = true;
     const { request } = this;
     return { request, tokens, promptLogprobs, end, ...(times && { times }), ...told };
-  }
-
-  /** The following prompt token of each position, except of those reported before a preemption. */
-  #targets(position: number, count: number): Row["promptTargets"] {
-    const { prompt } = this.sequence;
-    if (!this.reportsPrompt || position + 1 >= prompt.length) return null;
-    return Array.from({ length: count }, (_, i) => {
-      const target = position + i + 1;
-      return target < this.#reported ? null : prompt[target] ?? null;
-    });
-  }
-
-  #promptLogprobs(row: Row, result: SteppedRow): (TokenLogprobs | null)[] {
-    const wanted = row.promptTargets?.filter((target) => target !== null).length ?? 0;
-    if (result.promptLogprobs.length !== wanted) {
-      throw new Error(
-        `Cannot read step: ${this.request} wants ${wanted} prompt logprobs, ` +
-          `received ${result.promptLogprobs.length}`,
-      );
-    }
-    const first = this.#reported === 0 ? [null] : [];
-    const known = [...first, ...result.promptLogprobs];
-    this.#reported += known.length;
-    return known;
   }
 }

@@ -1,10 +1,6 @@
 import type { AdapterId, Epoch } from "../../memory/ids.ts";
-import {
-  type MemoryGrant,
-  type MemoryShape,
-  type PlacedAdapter,
-  UnifiedMemory,
-} from "../../memory/unified_memory.ts";
+import type { MemoryGrant, PlacedAdapter } from "../../memory/memory_plan.ts";
+import { type MemoryShape, UnifiedMemory } from "../../memory/unified_memory.ts";
 import { shapeOf } from "../../models/adapter_image.ts";
 import type * as Executor from "../executor/protocol.ts";
 import { AdapterStore, type HostLimits } from "./adapter_store.ts";

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { adapterId, requestId } from "../../memory/ids.ts";
-import { type MemoryWant, UnifiedMemory } from "../../memory/unified_memory.ts";
+import type { MemoryWant } from "../../memory/memory_plan.ts";
+import { UnifiedMemory } from "../../memory/unified_memory.ts";
 
 const want = (
   name: string,

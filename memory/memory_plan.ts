@@ -1,0 +1,63 @@
+import type { AdapterPlace } from "./adapter_residency.ts";
+import type { AdapterId, PageId, RequestId } from "./ids.ts";
+import type { Prefix, Written } from "./prefix.ts";
+
+/** What a sequence needs for its next step. */
+export interface MemoryWant {
+  readonly request: RequestId;
+  /** KV length to hold, in tokens. */
+  readonly tokens: number;
+  readonly adapters: readonly AdapterId[];
+  /** Tokens that must still find room after this grant; keeps newcomers from crowding out the running. */
+  readonly spareTokens: number;
+  /** Of a sequence without pages: what its KV depends on. Without it, it shares nothing. */
+  readonly prefix?: Prefix;
+  /** What was written since it was last said, in steps sent before this want. */
+  readonly written?: Written;
+}
+
+export type MemoryGrant =
+  | {
+    readonly kind: "granted";
+    readonly request: RequestId;
+    readonly newPages: readonly PageId[];
+    /** Tokens whose KV is in the first of `newPages` already. */
+    readonly cached: number;
+    readonly adapters: readonly PlacedAdapter[];
+    /** Those of the adapters that no step may use yet: their images are still being copied. */
+    readonly arriving: readonly AdapterId[];
+  }
+  /** These adapters are not on the GPU and their images not at hand; nothing was taken. */
+  | {
+    readonly kind: "absent";
+    readonly request: RequestId;
+    readonly adapters: readonly AdapterId[];
+  }
+  | {
+    readonly kind: "exhausted";
+    readonly request: RequestId;
+    readonly neededPages: number;
+    readonly freePages: number;
+  }
+  | { readonly kind: "refused"; readonly request: RequestId; readonly error: string };
+
+export interface PlacedAdapter extends AdapterPlace {
+  readonly adapter: AdapterId;
+}
+
+export interface MemoryPlan {
+  readonly grants: readonly MemoryGrant[];
+  /** Adapters that were given pages and must be copied there; `arrived` tells that they were. */
+  readonly uploads: readonly PlacedAdapter[];
+}
+
+export interface MemoryUsage {
+  readonly pages: number;
+  readonly freePages: number;
+  /** KV of sequences; what they share counts once. */
+  readonly kvPages: number;
+  /** KV that no sequence uses, kept for those to come. */
+  readonly cachedPages: number;
+  readonly adapterPages: number;
+  readonly residentAdapters: readonly AdapterId[];
+}
