@@ -9,6 +9,7 @@ import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
 import { fmaRate } from "./support/fma_rate.ts";
 import { randomMatrix, relativeError } from "./support/random_matrix.ts";
+import { isSmall } from "./support/small.ts";
 import { createTimer } from "./support/timer.ts";
 
 const provider = (Deno.env.get("CHORUS_GPU") ?? "builtin") as Provider;
@@ -16,14 +17,14 @@ const device = await openDevice(provider);
 const { gpu } = device;
 const compiler = new Compiler(gpu);
 const timer = await createTimer(device);
-const scale = device.software ? 16 : 1;
+const scale = isSmall(device) ? 16 : 1;
 const SHAPES = {
   qkv: [4096 / scale, 6144 / scale],
   o: [4096 / scale, 4096 / scale],
   gate_up: [4096 / scale, 28672 / scale],
   down: [14336 / scale, 4096 / scale],
 } as const;
-const ROWS = device.software ? [1, 32] : [1, 4, 8, 16, 32, 64, 128, 512, 2048];
+const ROWS = isSmall(device) ? [1, 32] : [1, 4, 8, 16, 32, 64, 128, 512, 2048];
 
 const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
 const buffer = (size: number) => gpu.createBuffer({ size, usage: storage });
@@ -44,7 +45,7 @@ const none = buffer(16);
 for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
   const bytes = IN * OUT * 2;
   // Several copies, so that the last-level cache does not serve the weights.
-  const copies = device.software ? 1 : Math.ceil(2 ** 29 / bytes);
+  const copies = isSmall(device) ? 1 : Math.ceil(2 ** 29 / bytes);
   const weights = Array.from({ length: copies }, () => randomMatrix(gpu, IN * OUT, "f16"));
   for (const rows of ROWS) {
     const x = randomMatrix(gpu, rows * IN, "f16");

@@ -13,14 +13,15 @@ import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
 import { randomImage } from "./support/random_image.ts";
 import { llama8b, writeRandomModel } from "./support/random_model.ts";
+import { isSmall } from "./support/small.ts";
 import { createTimer } from "./support/timer.ts";
 
 const provider = (Deno.env.get("CHORUS_GPU") ?? "builtin") as Provider;
 const probe = await openDevice(provider);
 const timer = await createTimer(probe);
 const rate = await copyRate(probe, timer);
-const { software } = probe;
-const CONTEXT = software ? 64 : 512;
+const small = isSmall(probe);
+const CONTEXT = small ? 64 : 512;
 const { values: flags } = parseArgs({
   args: Deno.args.filter((arg) => arg !== "step"),
   options: { dtype: { type: "string" }, batches: { type: "string" } },
@@ -28,14 +29,14 @@ const { values: flags } = parseArgs({
 const dtype = flags.dtype === "int8" ? "int8" : "auto";
 /** Only these batches, and nothing but decoding. */
 const only = flags.batches?.split(",").map(Number);
-const BATCHES = only ?? (software ? [1, 4] : [1, 8, 16, 32, 64, 128]);
-const PREFILLS = software ? [64] : [512, 2048];
+const BATCHES = only ?? (small ? [1, 4] : [1, 8, 16, 32, 64, 128]);
+const PREFILLS = small ? [64] : [512, 2048];
 
 const directory = await Deno.makeTempDir({
   prefix: "chorus-8b-",
-  ...(software ? {} : { dir: "/dev/shm" }),
+  ...(small ? {} : { dir: "/dev/shm" }),
 });
-const bytes = await writeRandomModel(directory, llama8b(software));
+const bytes = await writeRandomModel(directory, llama8b(small));
 const loadStart = performance.now();
 let loadedAt = loadStart;
 const idleRss = Deno.memoryUsage().rss;
@@ -46,13 +47,13 @@ const { executor, parts } = await startExecutor({
   modelDirectory: directory,
   gpu: provider,
   dtype,
-  maxModelLen: software ? 512 : 4096,
-  poolBytes: software ? 64 * 2 ** 20 : 24 * 2 ** 30,
+  maxModelLen: small ? 512 : 4096,
+  poolBytes: small ? 64 * 2 ** 20 : 24 * 2 ** 30,
   headPoolBytes: null,
   adapterHostBytes: 2 ** 32,
   adapterLoadMs: 30_000,
   uploadBytesPerStep: 16 * 2 ** 20,
-  maxBatchTokens: software ? 128 : 2048,
+  maxBatchTokens: small ? 128 : 2048,
   maxRunning: 128,
   prefixCache: true,
   maxRoutes: 1,
@@ -133,7 +134,7 @@ function open(slot: number, routes: readonly Route[]): void {
 
 async function median(run: () => Promise<void>, runs: number): Promise<number> {
   await timer.time(() => {}, 1); // raises the clocks
-  for (let i = 0; i < (software ? 1 : 3); i++) await run();
+  for (let i = 0; i < (small ? 1 : 3); i++) await run();
   const times: number[] = [];
   for (let i = 0; i < runs; i++) {
     const start = performance.now();
@@ -160,7 +161,7 @@ async function decode(batch: number, routeOf: (row: number) => readonly Route[])
     return executor.prepare({ kind: "step", step: stepId(1), rows });
   };
   // As the executor's loop runs them: the next step is prepared while this one runs.
-  const steps = software ? 2 : 8;
+  const steps = small ? 2 : 8;
   return await median(async () => {
     let running = prepare();
     executor.submit(running);
@@ -172,7 +173,7 @@ async function decode(batch: number, routeOf: (row: number) => readonly Route[])
       running = next;
     }
     await executor.finish(running);
-  }, software ? 1 : 9) / (steps + 1);
+  }, small ? 1 : 9) / (steps + 1);
 }
 
 /** GPU time of each kernel of a decode step: a pass of its own for every dispatch, by timestamps. */
@@ -218,7 +219,7 @@ const base = new Map<number, number>();
 /** GPU time of the last step that `decode` ran, steps back to back: what wall time exceeds it by is idle. */
 async function gpuSeconds(batch: number): Promise<number> {
   const { plan } = await finished(batch);
-  return await stepTimer.time((pass) => parts.forward.encode(pass, plan), software ? 1 : 3);
+  return await stepTimer.time((pass) => parts.forward.encode(pass, plan), small ? 1 : 3);
 }
 
 /** One more step of the `batch` rows that `decode` opened. */
@@ -254,7 +255,7 @@ for (const batch of BATCHES) {
 if (only) Deno.exit(0);
 
 const ATTENTION = ["q", "k", "v", "o"] as const;
-const loraBatch = software ? 4 : 32;
+const loraBatch = small ? 4 : 32;
 const plain = base.get(loraBatch) ?? NaN;
 console.log(`\nadapters, B=${loraBatch}                     ms   x base`);
 // Packed once, uploaded to as many places as there are to be distinct adapters.
@@ -302,7 +303,7 @@ for (const count of PREFILLS) {
     };
     first = false;
     await executor.step({ kind: "step", step: stepId(1), rows: [row] });
-  }, software ? 1 : 3);
+  }, small ? 1 : 3);
   const flops = 2 * count * ((bytes - 2 * embedBytes) / 2) +
     2 * 2 * config.layers * config.heads * config.headDim * count * count / 2;
   console.log(
@@ -311,7 +312,7 @@ for (const count of PREFILLS) {
     }`,
   );
 }
-for (const batch of software ? [1] : [1, 32]) {
+for (const batch of small ? [1] : [1, 32]) {
   console.log(`\nkernel time of a decode step, B=${batch}    dispatches       ms`);
   for (const [name, { count, seconds }] of await profile(batch)) {
     console.log(

@@ -5,7 +5,11 @@ async function bench(...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", "bench/main.ts", ...args],
     cwd: new URL("../../", import.meta.url),
-    env: { XDG_RUNTIME_DIR: "/tmp", CHORUS_GPU: Deno.env.get("CHORUS_GPU") ?? "builtin" },
+    env: {
+      XDG_RUNTIME_DIR: "/tmp",
+      CHORUS_GPU: Deno.env.get("CHORUS_GPU") ?? "builtin",
+      CHORUS_BENCH_SIZE: "small",
+    },
   }).output();
   assertEquals(code, 0, new TextDecoder().decode(stderr));
   return new TextDecoder().decode(stdout);
