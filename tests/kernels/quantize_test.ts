@@ -37,7 +37,7 @@ async function quantised(numbers: readonly number[], input: number, dtype: "f16"
 
 Deno.test("quantize leaves no weight further from its own than half a scale, the largest being 127 scales", async () => {
   const row = fc.tuple(
-    fc.constantFrom(1e-6, 1e-3, 1, 300),
+    fc.constantFrom(1e-40, 1e-6, 1e-3, 1, 300),
     fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: 48, maxLength: 48 }),
   ).map(([size, values]) => values.map((value) => value * size));
   await fc.assert(
@@ -49,6 +49,12 @@ Deno.test("quantize leaves no weight further from its own than half a scale, the
         for (const [n, scale] of scales.entries()) {
           const line = values.subarray(n * 48, (n + 1) * 48);
           const most = line.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+          // So small a row counts as zeros: what is below the normal numbers, a GPU may flush anyway.
+          if (most <= 2 ** -100) {
+            assertEquals(scale, 0);
+            assert(q.subarray(n * 48, (n + 1) * 48).every((value) => value === 0));
+            continue;
+          }
           assert(Math.abs(scale * 127 - most) <= most * 1e-6, `${scale * 127} for ${most}`);
           line.forEach((value, k) => {
             const error = Math.abs((q[n * 48 + k] ?? NaN) * scale - value);
