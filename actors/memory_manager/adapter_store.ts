@@ -30,8 +30,8 @@ export class AdapterStore {
   readonly #host: HostStore<AdapterImage>;
   readonly #adapters = new Map<AdapterId, Adapter>();
   readonly #loads = new LoadQueue();
-  /** A want was told to wait until these are read. */
-  readonly #awaited = new Set<AdapterId>();
+  /** A want was told to wait until these are read; each with all that such wants need beside it. */
+  readonly #awaited = new Map<AdapterId, ReadonlySet<AdapterId>>();
 
   constructor(
     limits: HostLimits,
@@ -100,10 +100,24 @@ export class AdapterStore {
     this.#host.touch(id, tick);
   }
 
-  /** A want waits for this adapter to be read. */
-  wait(id: AdapterId): void {
-    this.#awaited.add(id);
-    this.#loads.hurry(id);
+  /** A want waits for these adapters to be read, and needs `all` of these in host memory at once. */
+  wait(absent: readonly AdapterId[], all: readonly AdapterId[]): void {
+    for (const id of absent) {
+      this.#awaited.set(id, new Set([...this.#awaited.get(id) ?? [], ...all]));
+      this.#loads.hurry(id);
+    }
+  }
+
+  /**
+   * Keeps what wants need in host memory together, in the order of `wants`, from being dropped for one another,
+   * but for what awaited adapters need first. Returns how many of the leading wants find room that way: to read
+   * for one more would push out what another waits for, and the other way round, for ever.
+   */
+  claim(wants: readonly (readonly AdapterId[])[]): number {
+    const sized = (ids: Iterable<AdapterId>) =>
+      new Map([...ids].map((id) => [id, this.shape(id)?.bytes ?? 0]));
+    const awaited = [...this.#awaited.values()].map(sized);
+    return Math.max(0, this.#host.claim([...awaited, ...wants.map(sized)]) - awaited.length);
   }
 
   /** These will be wanted: they are to be read when nobody waits, and are not the next to be dropped. */

@@ -1,5 +1,5 @@
 import type { AdapterId, Epoch } from "../../memory/ids.ts";
-import type { MemoryGrant, PlacedAdapter } from "../../memory/memory_plan.ts";
+import type { PlacedAdapter } from "../../memory/memory_plan.ts";
 import { type MemoryShape, UnifiedMemory } from "../../memory/unified_memory.ts";
 import { shapeOf } from "../../models/adapter_image.ts";
 import type * as Executor from "../executor/protocol.ts";
@@ -93,20 +93,30 @@ export class MemoryManager {
     this.#memory.touch(upcoming, tick);
     const served = this.#memory.plan(servable, tick, (id) => this.#store.has(id));
     for (const place of served.uploads) this.#upload(place, effects);
+    const needs = servable.map(({ adapters }) =>
+      adapters.filter((adapter) => !this.#memory.hasPlace(adapter))
+    );
+    const claimed = this.#store.claim(needs);
     const shortFrom = served.grants.findIndex(({ kind }) => kind === "exhausted");
     const short = shortFrom >= 0;
     this.#prefetch(upcoming, short ? null : wants.length * this.#blockTokens, effects, nowMs);
-    // Who comes after one that found no room waits for room too: its adapter, read now, might only push that one's
-    // out of host memory, and the other way round, for ever.
-    const grants = served.grants.map((grant, i): MemoryGrant =>
-      grant.kind === "absent" && short && i > shortFrom
-        ? { kind: "exhausted", request: grant.request, neededPages: 0, freePages: 0 }
-        : grant
-    ).values();
+    // Who comes after one that found no room, on the GPU or in host memory, waits for room too.
+    const grants = served.grants.map((grant, i): Grant => {
+      if (grant.kind === "granted") {
+        return { ...grant, adapters: grant.adapters.map((place) => this.#resident(place)) };
+      }
+      if (grant.kind !== "absent") return grant;
+      const { request } = grant;
+      if (i >= claimed || (short && i > shortFrom)) {
+        return { kind: "exhausted", request, neededPages: 0, freePages: 0 };
+      }
+      this.#store.wait(grant.adapters, needs[i] ?? []);
+      return { kind: "waiting", request };
+    }).values();
     return {
       kind: "planned",
       plan,
-      grants: early.map((answer) => answer ?? this.#grant(grants.next().value)),
+      grants: early.map((answer) => answer ?? this.#must(grants.next().value)),
       usage: this.#memory.usage,
       residency: this.#traffic.with({
         hostAdapters: this.#store.host.count,
@@ -120,14 +130,9 @@ export class MemoryManager {
     };
   }
 
-  #grant(grant: MemoryGrant | undefined): Grant {
+  #must(grant: Grant | undefined): Grant {
     if (!grant) throw new Error("Cannot answer plan: a want was not served");
-    if (grant.kind === "granted") {
-      return { ...grant, adapters: grant.adapters.map((place) => this.#resident(place)) };
-    }
-    if (grant.kind !== "absent") return grant;
-    for (const adapter of grant.adapters) this.#store.wait(adapter);
-    return { kind: "waiting", request: grant.request };
+    return grant;
   }
 
   #resident({ adapter, layerPages, headPages }: PlacedAdapter): ResidentAdapter {

@@ -27,6 +27,20 @@ Deno.test("an image that an upload reads stays, even if another then finds no ro
   assertEquals(store.has(a), false);
 });
 
+Deno.test("images claimed together stay until others are claimed, and those claimed later only where room is left", () => {
+  const store = new HostStore<string>(100);
+  store.put(a, "A", 40, 1);
+  store.put(b, "B", 40, 9);
+  const groups = [new Map([[a, 40]]), new Map([[a, 40], [c, 60]]), new Map([[b, 40]])];
+  assertEquals(store.claim(groups), 2, "b would need 140 bytes in all");
+  assertEquals([store.couldHold(60), store.couldHold(61)], [true, false]);
+  assert(store.put(c, "C", 60, 9));
+  assertEquals([store.has(a), store.has(b), store.has(c)], [true, false, true]);
+  assertEquals(store.put(b, "B", 1, 10), false);
+  assertEquals(store.claim([]), 0);
+  assert(store.put(b, "B", 1, 10));
+});
+
 Deno.test("what cannot be is refused: an image twice, letting go of nothing, no room at all", () => {
   const store = new HostStore<string>(10);
   store.put(a, "A", 1, 1);
@@ -39,7 +53,7 @@ Deno.test("what cannot be is refused: an image twice, letting go of nothing, no 
 Deno.test("any order of images, uploads and deletions stays within the limit", () => {
   const name = fc.nat({ max: 5 }).map((i) => adapterId(`a${i}`));
   const action = fc.record({
-    what: fc.constantFrom("put", "put", "hold", "letGo", "delete"),
+    what: fc.constantFrom("put", "put", "hold", "letGo", "delete", "claim"),
     name,
     bytes: fc.integer({ min: 0, max: 60 }),
   });
@@ -55,6 +69,13 @@ Deno.test("any order of images, uploads and deletions stays within the limit", (
       if (what === "hold" && store.has(name)) held.push(store.hold(name, tick));
       if (what === "letGo" && index >= 0) store.letGo(adapterId(held.splice(index, 1)[0] ?? ""));
       if (what === "delete") store.delete(name);
+      if (what === "claim") {
+        const kept = store.has(name);
+        const mayStay = store.claim([new Map([[name, bytes]])]) === 1;
+        if (mayStay && kept) store.put(adapterId("another"), "", 100 - bytes, tick);
+        if (mayStay) assertEquals(store.has(name), kept);
+        store.delete(adapterId("another"));
+      }
       for (const adapter of held) assertEquals(store.get(adapterId(adapter)), adapter);
       store.checkIntegrity();
     });

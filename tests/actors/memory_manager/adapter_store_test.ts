@@ -34,7 +34,7 @@ Deno.test("who waits for an adapter that is forgotten hears so, and what is then
   const out = effects();
   store.register({ kind: "register", adapter: a, path: "/a" }, out);
   store.loadNext(out);
-  store.wait(a);
+  store.wait([a], [a]);
   store.forget(a, out);
   assertEquals(out.former.map(({ kind }) => kind), ["adapter_unavailable"]);
   store.loaded(a, image, 1, 0, out);
