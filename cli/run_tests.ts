@@ -2,7 +2,14 @@
 import { TextLineStream } from "@std/streams";
 
 const child = new Deno.Command(Deno.execPath(), {
-  args: ["test", "-A", "--unstable-webgpu", "--v8-flags=--expose-gc", ...Deno.args],
+  args: [
+    "test",
+    "-A",
+    "--unstable-webgpu",
+    "--v8-flags=--expose-gc",
+    "--preload=tests/support/seed.ts",
+    ...Deno.args,
+  ],
   env: { XDG_RUNTIME_DIR: Deno.env.get("XDG_RUNTIME_DIR") ?? "/tmp", NO_COLOR: "1" },
   stdout: "piped",
 }).spawn();
