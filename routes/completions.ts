@@ -24,7 +24,9 @@ type PromptParam = z.infer<typeof PromptParam>;
 const Body = z.strictObject({
   ...COMMON_PARAMS,
   prompt: PromptParam.openapi({ example: "stone" }),
-  max_tokens: z.int().min(1).nullish().openapi({ description: "16 where it is not given." }),
+  max_tokens: z.int().min(0).nullish().openapi({
+    description: "16 where it is not given; 0 only with echo: the prompt and its logprobs alone.",
+  }),
   echo: z.boolean().nullish(),
   logprobs: z.int().min(0).max(20).nullish(),
   best_of: z.int().nullish().openapi({ description: "Only a value equal to n is accepted." }),
@@ -62,6 +64,10 @@ export function completions(app: EdgeApp, deps: EdgeDeps): void {
       const why = `Invalid 'best_of': values other than n are not supported by this server, ` +
         `received ${body.best_of}.`;
       throw new Problem("unsupported_parameter", why, "best_of");
+    }
+    if (body.max_tokens === 0 && !body.echo) {
+      const why = "Invalid 'max_tokens': expected at least 1 where echo is not set, received 0.";
+      throw new Problem("invalid_parameter", why, "max_tokens");
     }
     return answer(c, deps, body, {
       prefix: "cmpl",

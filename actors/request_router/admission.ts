@@ -65,8 +65,10 @@ export function admission(
     }
   }
   const maxTokens = request.maxTokens ?? Math.min(maxModelLen, poolTokens) - prompt.length;
-  if (!Number.isInteger(maxTokens) || maxTokens < 1) {
-    return refuse(`expected max_tokens to be at least 1, received ${maxTokens}`, "max_tokens");
+  const least = request.echo ? 0 : 1;
+  if (!Number.isInteger(maxTokens) || maxTokens < least) {
+    const why = `expected max_tokens to be at least ${least}, received ${maxTokens}`;
+    return refuse(why, "max_tokens");
   }
   const eos = request.ignoreEos ? [] : bounds.eosTokenIds;
   return {
@@ -76,7 +78,8 @@ export function admission(
       prompt,
       adapters: request.adapters,
       sampling: request.sampling,
-      maxTokens,
+      // What is asked for its prompt alone runs like any other: to its first token, which nobody gets.
+      maxTokens: Math.max(1, maxTokens),
       stopTokenIds: [...new Set([...eos, ...request.stopTokenIds])],
       promptLogprobs: request.echo && request.sampling.topLogprobs !== null,
       ...(request.tenant !== undefined && { tenant: request.tenant }),

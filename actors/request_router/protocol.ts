@@ -9,7 +9,7 @@ export interface GenerationRequest {
   readonly prompt: Prompt;
   readonly adapters: readonly AdapterRoute[];
   readonly sampling: SamplingParams;
-  /** null: up to the model's length. */
+  /** null: up to the model's length; 0 with `echo`: nothing but the prompt. */
   readonly maxTokens: number | null;
   /** Texts that end the generation; they are not part of the output. */
   readonly stop: readonly string[];

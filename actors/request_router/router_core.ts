@@ -154,7 +154,10 @@ export class RouterCore {
     if (progress.kind === "violation") {
       return this.#fail(id, "internal", `the engine broke the protocol: ${progress.error}`);
     }
-    const { tokens, promptLogprobs, end, times, cachedTokens } = progress.output;
+    const { promptLogprobs, times, cachedTokens } = progress.output;
+    const { tokens, end } = stream.request.maxTokens === 0
+      ? promptAlone(progress.output)
+      : progress.output;
     stream.times ??= times ?? null;
     stream.cached ??= cachedTokens ?? null;
     if (stream.echo) {
@@ -218,6 +221,12 @@ export class RouterCore {
 }
 
 const failed = (error: RequestFailure): StreamEvent => ({ kind: "failed", error });
+
+/** What an output says to who asked for no token. */
+const promptAlone = ({ end }: Output): Pick<Output, "tokens" | "end"> => ({
+  tokens: [],
+  end: end?.kind === "finished" ? { ...end, reason: "length" } : end,
+});
 
 /** A tokenizer that throws is a bug, but one request's alone. */
 function broken(error: unknown): Encoding {

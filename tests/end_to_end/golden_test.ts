@@ -63,14 +63,15 @@ for (const architecture of ARCHITECTURES) {
       for (const [variant, { adapter, prompts, logits }] of Object.entries(golden.cases)) {
         const { prompt = [], tokens = [] } = prompts[logits.prompt] ?? {};
         const text = [...prompt, ...tokens];
-        const { choices } = await client.completions.create({
+        const { choices, usage } = await client.completions.create({
           model: adapter === null ? "base" : adapter.replace("adapters/", ""),
           prompt: text,
-          max_tokens: 1,
+          max_tokens: 0,
           temperature: 0,
           echo: true,
           logprobs: 0,
         });
+        assertEquals(usage?.completion_tokens, 0);
         const seen = choices[0]?.logprobs?.token_logprobs ?? [];
         for (const position of logits.positions) {
           const next = text[position + 1];

@@ -112,6 +112,16 @@ strictly("echo puts the prompt first, with null at its first logprob", async () 
   assertEquals(offsets, [0, 3, 5]);
 });
 
+strictly("max_tokens 0 is for an echo only", async () => {
+  const edge = openEdge(new ScriptedRouter(echoing));
+  await (await edge.app.request(URL, post(ask({ echo: true, max_tokens: 0 })))).text();
+  assertEquals(edge.router.submitted[0]?.maxTokens, 0);
+  const refused = await edge.app.request(URL, post(ask({ max_tokens: 0 })));
+  const { error } = await refused.json();
+  assertEquals([refused.status, error.param], [400, "max_tokens"]);
+  assert(error.message.endsWith("expected at least 1 where echo is not set, received 0."));
+});
+
 strictly("best_of is taken when it equals n", async () => {
   const { app, router } = openEdge();
   await (await app.request(URL, post(ask({ n: 2, best_of: 2 })))).text();

@@ -165,6 +165,19 @@ Deno.test("RequestRouter echoes the prompt, with log probabilities once they are
   assert(events[1]?.kind === "tokens" && events[1].tokens[0]?.logprobs?.top.length === 2);
 });
 
+Deno.test("RequestRouter gives the prompt alone to who asks for no tokens", async () => {
+  const bench = new Bench();
+  await bench.start();
+  const sampling = { ...GREEDY, topLogprobs: 0 };
+  const events = await readAll(bench, bench.submit({ echo: true, sampling, maxTokens: 0 }));
+  assertEquals(events.map(({ kind }) => kind), ["started", "prompt", "finished"]);
+  const [, echoed, finished] = events;
+  assert(echoed?.kind === "prompt" && finished?.kind === "finished");
+  assertEquals(echoed.tokens.length, PROMPT.length);
+  assertEquals(finished.reason, "length");
+  assertEquals(finished.usage.completionTokens, 0);
+});
+
 Deno.test("RequestRouter encodes chats with the model's template", async () => {
   const bench = new Bench();
   await bench.start();

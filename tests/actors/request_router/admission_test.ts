@@ -84,6 +84,10 @@ Deno.test("admission() refuses an empty prompt, tokens out of the vocabulary and
   ]);
 });
 
+Deno.test("admission() runs an echo without tokens to its first token", () => {
+  assertEquals(plan({ echo: true, maxTokens: 0 }, [1]).maxTokens, 1);
+});
+
 Deno.test("admission() stops at EOS unless told to ignore it, and asks for prompt logprobs only for an echo", () => {
   assertEquals(plan({ stopTokenIds: [3, 7] }, [1]).stopTokenIds, [2, 3, 7]);
   assertEquals(plan({ stopTokenIds: [7], ignoreEos: true }, [1]).stopTokenIds, [7]);
