@@ -4,7 +4,8 @@ import { startSystem } from "./actors/system.ts";
 import { LongPrompts } from "./actors/request_router/long_prompts.ts";
 import { promptEncoder } from "./actors/request_router/prompt_encoder.ts";
 import { AdapterRegistry } from "./actors/request_router/registry.ts";
-import { listAdapters } from "./cli/adapter_directory.ts";
+import { AdapterDesk } from "./cli/adapter_desk.ts";
+import { AdapterWatcher } from "./cli/adapter_watcher.ts";
 import { readApiKeys } from "./cli/api_keys.ts";
 import { CommanderError } from "commander";
 import { type Config, ConfigError, parseConfig } from "./cli/config.ts";
@@ -19,6 +20,7 @@ import { TenantFile } from "./cli/tenant_file.ts";
 import { ChatTemplate } from "./models/chat_template.ts";
 import { loadModelConfig } from "./models/parse_config.ts";
 import { Tokenizer } from "./models/tokenizer.ts";
+import { createAdminApp } from "./routes/admin_app.ts";
 import { createApp } from "./routes/app.ts";
 import { Metrics } from "./routes/metrics_registry.ts";
 import { RateLimits } from "./routes/rate_limits.ts";
@@ -26,6 +28,8 @@ import { RateLimits } from "./routes/rate_limits.ts";
 const ROOT = fileURLToPath(new URL("./", import.meta.url));
 /** How often the tenant file is looked at. */
 const TENANTS_MS = 1000;
+/** How often the adapters' directory is: what is dropped in must be seen twice, and appear within 2 s. */
+const ADAPTERS_MS = 500;
 const DEMO = `${ROOT}models/demo`;
 
 async function serve(config: Config): Promise<void> {
@@ -42,13 +46,18 @@ async function serve(config: Config): Promise<void> {
   const model = await loadModelConfig(directory);
   const tokenizer = await Tokenizer.load(directory);
   const registry = new AdapterRegistry();
-  if (adapters !== undefined) {
-    const { entries, problems } = await listAdapters(adapters, base);
-    for (const problem of problems) console.error(problem);
-    for (const entry of entries) registry.add(entry);
-  }
+  const roots = [...adapters === undefined ? [] : [adapters], ...config.adapterRoots];
+  const desk = new AdapterDesk({ registry, parent: base, roots, places: () => places() });
+  const watcher = adapters === undefined ? null : new AdapterWatcher({
+    directory: adapters,
+    registry,
+    desk,
+    parent: base,
+    print: (line) => console.error(line),
+  });
+  await watcher?.check();
 
-  const { router, supervisor } = startSystem({
+  const { router, supervisor, places } = startSystem({
     engine: {
       modelDirectory: directory,
       gpu: config.gpu,
@@ -68,7 +77,7 @@ async function serve(config: Config): Promise<void> {
       "run",
       ...enginePermissions({
         socket,
-        directories: [ROOT, directory, ...(adapters === undefined ? [] : [adapters])],
+        directories: [ROOT, directory, ...roots],
         dawn: config.gpu === "dawn",
       }),
       `${ROOT}actors/engine.ts`,
@@ -92,7 +101,8 @@ async function serve(config: Config): Promise<void> {
     hangUp: () => server.shutdown(),
     seconds: config.drainSeconds,
   });
-  const status = readiness(router, registry, draining);
+  let listed = watcher === null;
+  const status = readiness(router, registry, draining, () => listed);
   const metrics = new Metrics(() => status().ready, {
     namesOf: (adapter) => registry.namesOf(adapter),
     perAdapter: config.metricsPerAdapter === "on",
@@ -105,10 +115,30 @@ async function serve(config: Config): Promise<void> {
     metrics,
     apiKeys,
     ...(tenants && { tenants }),
+    adapters: desk,
+    // With a port of their own, admins have no business here.
+    ...(config.adminKey !== undefined && config.adminPort === undefined &&
+      { adminKey: config.adminKey }),
     limits: new RateLimits(),
     maxBodyBytes: config.maxBodyBytes,
   });
-  const server = listen({ ...config, handler: app.fetch, base });
+  const server = listen({ ...config, handler: app.fetch, what: `loading ${base}` });
+  if (config.adminPort !== undefined) {
+    const adminApp = createAdminApp({
+      ...config,
+      adapters: desk,
+      adminKey: config.adminKey ?? null,
+    });
+    listen({
+      host: config.adminHost,
+      port: config.adminPort,
+      handler: adminApp.fetch,
+      what: "for admins",
+    });
+  }
+  await watcher?.start();
+  watcher?.watch(ADAPTERS_MS);
+  listed = true;
   const exit = await supervisor.stopped;
   if (exit.kind === "crashed") Deno.exit(1);
 }

@@ -87,6 +87,7 @@ async function run(options: EngineOptions): Promise<void> {
           hostBytes: options.adapterHostBytes,
           uploadBytesPerStep: options.uploadBytesPerStep,
           retryMs: RETRY_MS,
+          sequenceTokens: ready.maxModelLen,
         },
         epoch,
         loader: loader.sender,
@@ -134,6 +135,10 @@ async function run(options: EngineOptions): Promise<void> {
     forward(front.receiver, async (command) => {
       switch (command.kind) {
         case "register":
+        case "unregister":
+        case "pin":
+        case "unpin":
+        case "list_adapters":
           return await memory.send(command);
         case "ping":
           return await outbox.send({ kind: "pong", epoch, sequence: command.sequence });

@@ -7,5 +7,11 @@ export type EngineCommand =
   | { readonly kind: "submit"; readonly sequence: Sequence }
   | { readonly kind: "cancel"; readonly request: RequestId }
   | { readonly kind: "extend_credit"; readonly request: RequestId; readonly tokens: number }
-  | Extract<MemoryCommand, { kind: "register" }>
+  | AdapterCommand
   | { readonly kind: "ping"; readonly sequence: number };
+
+/** What the memory manager hears from the front. */
+export type AdapterCommand = Extract<
+  MemoryCommand,
+  { kind: "register" | "unregister" | "pin" | "unpin" | "list_adapters" }
+>;

@@ -5,7 +5,7 @@ import { requestRouter } from "./request_router/actor.ts";
 import { EngineLink } from "./request_router/engine_link.ts";
 import { RequestRouter } from "./request_router/handle.ts";
 import type { RouterMessage, RouterOptions } from "./request_router/ports.ts";
-import type { EngineEvent } from "./request_router/protocol.ts";
+import type { AdapterPlaces, EngineEvent } from "./request_router/protocol.ts";
 import type { AdapterRegistry } from "./request_router/registry.ts";
 import { supervise } from "./supervisor.ts";
 
@@ -22,6 +22,8 @@ export interface SystemOptions {
 export interface System {
   readonly router: RequestRouter;
   readonly supervisor: Actor;
+  /** Where adapters are; null where there is no engine to say so. */
+  readonly places: () => Promise<AdapterPlaces | null>;
 }
 
 /** Messages that may wait; a full router answers 429, everything inside waits instead. */
@@ -33,7 +35,8 @@ const WINDOW = 128;
 export function startSystem(options: SystemOptions): System {
   const mailbox = new Channel<RouterMessage>({ capacity: CAPACITY.router });
   const { capacity } = options.router;
-  const router = new RequestRouter({ mailbox, capacity, window: WINDOW });
+  const { registry } = options;
+  const router = new RequestRouter({ mailbox, capacity, window: WINDOW, adapters: registry });
   let engine: EngineLink | null = null;
 
   const supervisor = supervise([
@@ -66,7 +69,7 @@ export function startSystem(options: SystemOptions): System {
           ],
           capacity: CAPACITY.engine,
           connectMs: 30_000,
-          registry: options.registry,
+          registry,
           deliver: mailbox,
           observe: options.observe,
           pingMs: 1000,
@@ -77,5 +80,5 @@ export function startSystem(options: SystemOptions): System {
         }),
     },
   ], { name: "front", strategy: "rest_for_one" });
-  return { router, supervisor };
+  return { router, supervisor, places: async () => await engine?.places() ?? null };
 }

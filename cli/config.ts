@@ -26,6 +26,13 @@ const OPTIONS = {
     fallback: undefined,
     schema: z.string().min(1).optional(),
   },
+  adapterRoots: {
+    flag: "--adapter-roots <dirs>",
+    about: "directories, separated by commas, from which admins may load adapters, " +
+      "besides that of --adapters",
+    fallback: "",
+    schema: z.string().transform((text) => text.split(",").filter((dir) => dir !== "")),
+  },
   name: {
     flag: "--name <name>",
     about: "name of the base model in the API (default: the directory's name, or demo)",
@@ -144,6 +151,24 @@ const OPTIONS = {
     about: "tenants, their keys (hashed), adapters and limits; read again when it changes",
     fallback: undefined,
     schema: z.string().min(1).optional(),
+  },
+  adminKey: {
+    flag: "--admin-key <key>",
+    about: "let who has this bearer key load, unload and pin adapters (default: nobody may)",
+    fallback: undefined,
+    schema: z.string().min(1).optional(),
+  },
+  adminPort: {
+    flag: "--admin-port <port>",
+    about: "let admins in on this port alone, with --admin-key if there is one, else anybody",
+    fallback: undefined,
+    schema: count(0, 65535).optional(),
+  },
+  adminHost: {
+    flag: "--admin-host <address>",
+    about: "address of that port",
+    fallback: "127.0.0.1",
+    schema: z.string().min(1),
   },
   metricsPerAdapter: {
     flag: "--metrics-per-adapter <on|off>",

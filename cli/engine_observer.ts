@@ -1,4 +1,5 @@
 import type { EngineEvent } from "../actors/request_router/protocol.ts";
+import type { AdapterId } from "../memory/ids.ts";
 import type { AdapterRegistry } from "../actors/request_router/registry.ts";
 import type { Metrics } from "../routes/metrics_registry.ts";
 import { createProgress, type Progress } from "./progress.ts";
@@ -12,7 +13,7 @@ export function observeEngine(
     readonly print?: (line: string) => void;
   },
 ): (event: EngineEvent) => void {
-  const nameOf = (id: string) => registry.list().find((entry) => entry.id === id)?.name ?? id;
+  const nameOf = (id: AdapterId) => registry.namesOf(id)[0] ?? id;
   let hopeless = false;
   return (event) => {
     switch (event.kind) {
@@ -46,6 +47,8 @@ export function observeEngine(
       case "load_changed":
         return metrics.load(event.load);
       case "progressed":
+      case "adapter_pinned":
+      case "adapters_listed":
       case "pong":
         return;
       default:

@@ -2,12 +2,12 @@
  * Listens, and tells the operator where.
  * @throws {Error} naming the address, where it is taken or not this machine's.
  */
-export function listen({ host, port, handler, base }: {
+export function listen({ host, port, handler, what }: {
   readonly host: string;
   readonly port: number;
   readonly handler: Deno.ServeHandler;
-  /** The model that is being loaded meanwhile. */
-  readonly base: string;
+  /** For the operator, beside the address. */
+  readonly what: string;
 }): Deno.HttpServer {
   try {
     return Deno.serve({
@@ -15,7 +15,7 @@ export function listen({ host, port, handler, base }: {
       port,
       onListen: ({ hostname, port }) => {
         const name = hostname.includes(":") ? `[${hostname}]` : hostname;
-        console.error(`Listening on http://${name}:${port} (loading ${base})`);
+        console.error(`Listening on http://${name}:${port} (${what})`);
       },
     }, handler);
   } catch (error) {

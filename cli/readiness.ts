@@ -12,10 +12,12 @@ export function readiness(
   router: Pick<RequestRouter, "engine">,
   registry: Pick<AdapterRegistry, "list">,
   draining: () => boolean,
+  /** The adapters that are there at the start have been listed. */
+  listed: () => boolean = () => true,
 ): () => Readiness {
   let settled = false;
   return () => {
-    settled ||= registry.list().every(({ state }) => state.kind !== "registering");
+    settled ||= listed() && registry.list().every(({ state }) => state.kind !== "registering");
     const { phase, reason } = router.engine;
     if (draining()) return { ready: false, reason: "the server is shutting down" };
     if (phase !== "ready") return { ready: false, reason: reason ?? `the engine is ${phase}` };

@@ -1,4 +1,4 @@
-import type { AdapterId, PageId, RequestId } from "./ids.ts";
+import { type AdapterId, type PageId, type RequestId, requestId } from "./ids.ts";
 import type { PagePool } from "./page_pool.ts";
 
 /** Pages in the layers' pool and in the head pool. */
@@ -20,6 +20,9 @@ interface Resident extends AdapterPlace {
   lastUsed: number;
 }
 
+/** Pins the adapters that are kept, in place of a request. */
+const KEEPER = requestId("(kept)");
+
 /** Which adapters are on the GPU, in which pages, and for which requests they must stay there. */
 export class AdapterResidency {
   readonly #layers: PagePool;
@@ -27,6 +30,8 @@ export class AdapterResidency {
   readonly #sizes = new Map<AdapterId, PageCounts>();
   readonly #residents = new Map<AdapterId, Resident>();
   readonly #pinned = new Map<RequestId, Set<AdapterId>>();
+  /** Not to go once they are there. */
+  readonly #kept = new Set<AdapterId>();
   /** To be dropped as soon as nothing keeps them. */
   readonly #forgotten = new Set<AdapterId>();
   #idle: PageCounts = { layerPages: 0, headPages: 0 };
@@ -46,11 +51,36 @@ export class AdapterResidency {
 
   /** Makes an adapter unknown: at once, or when its last request and its upload have ended. */
   forget(adapter: AdapterId): void {
+    this.unkeep(adapter);
     const resident = this.#residents.get(adapter);
     if (resident && !isIdle(resident)) return void this.#forgotten.add(adapter);
     if (resident) this.#drop(adapter, resident);
     this.#sizes.delete(adapter);
     this.#forgotten.delete(adapter);
+  }
+
+  /** Lets an adapter go for nobody, from when it is there. */
+  keep(adapter: AdapterId): void {
+    this.#kept.add(adapter);
+    if (this.#residents.has(adapter)) this.pin(adapter, KEEPER);
+  }
+
+  unkeep(adapter: AdapterId): void {
+    this.#kept.delete(adapter);
+    this.unpin(adapter, KEEPER);
+  }
+
+  /** The adapters kept, wherever they are now. */
+  get kept(): ReadonlySet<AdapterId> {
+    return this.#kept;
+  }
+
+  /** The largest adapter known, pool by pool. */
+  get largest(): PageCounts {
+    return this.#sizes.values().reduce((most, size) => ({
+      layerPages: Math.max(most.layerPages, size.layerPages),
+      headPages: Math.max(most.headPages, size.headPages),
+    }), { layerPages: 0, headPages: 0 });
   }
 
   /** Pages of an adapter wherever it is; undefined where it was never added. */
@@ -109,6 +139,7 @@ export class AdapterResidency {
     const resident = { layerPages, headPages, arriving: true, pins: 0, lastUsed: tick };
     this.#residents.set(adapter, resident);
     this.#listed = null;
+    if (this.#kept.has(adapter)) this.pin(adapter, KEEPER);
     return resident;
   }
 
@@ -195,11 +226,10 @@ export class AdapterResidency {
     if (pins.size > 0) {
       throw new Error(`Cannot trust residency: pinned but gone, received ${[...pins.keys()]}`);
     }
-    const { layerPages, headPages } = this.#idle;
-    if (layerPages !== idle.layerPages || headPages !== idle.headPages) {
+    const words = ({ layerPages, headPages }: PageCounts) => `${layerPages} + ${headPages}`;
+    if (words(this.#idle) !== words(idle)) {
       throw new Error(
-        `Cannot trust residency: ${layerPages} + ${headPages} pages count as idle, ` +
-          `received ${idle.layerPages} + ${idle.headPages}`,
+        `Cannot trust residency: ${words(this.#idle)} pages count as idle, received ${words(idle)}`,
       );
     }
   }

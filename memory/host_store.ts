@@ -38,6 +38,10 @@ export class HostStore<Image> {
     return this.#kept.size;
   }
 
+  get kept(): readonly AdapterId[] {
+    return [...this.#kept.keys()];
+  }
+
   /** Images dropped to make room, since the start. */
   get evictions(): number {
     return this.#evictions;

@@ -47,6 +47,33 @@ export class UnifiedMemory {
     return error;
   }
 
+  /**
+   * Gives an adapter its pages for good, from when it is brought in. Returns why that cannot be, or null: beside
+   * all that are kept, the largest other adapter and a sequence of `tokens` must still find room.
+   */
+  keepAdapter(adapter: AdapterId, tokens: number): string | null {
+    const { largest, kept } = this.#adapters;
+    const all = this.#sizeOf([...new Set([...kept, adapter])]);
+    const error = this.#tooLarge({
+      layerPages: all.layerPages + largest.layerPages + this.#table.pagesFor(tokens),
+      headPages: all.headPages + largest.headPages,
+    }, `adapter ${adapter} for good, beside others and a sequence of ${tokens} tokens`);
+    if (error === null) this.#adapters.keep(adapter);
+    return error;
+  }
+
+  /** Its pages may go again when nobody uses them. */
+  unkeepAdapter(adapter: AdapterId): void {
+    this.#adapters.unkeep(adapter);
+  }
+
+  /** Adapters kept that are not there, though pages for them could be had. */
+  get keptAway(): AdapterId[] {
+    return [...this.#adapters.kept].filter((adapter) =>
+      !this.hasPlace(adapter) && !this.#shortage(this.#sizeOf([adapter]), 0)
+    );
+  }
+
   /** Makes an adapter unknown; its pages are free when its last request and its upload have ended. */
   forgetAdapter(adapter: AdapterId): void {
     this.#adapters.forget(adapter);
@@ -240,7 +267,10 @@ export class UnifiedMemory {
   #unservable(adapters: readonly AdapterId[], tokens: number): string | null {
     const unknown = adapters.find((adapter) => !this.#adapters.size(adapter));
     if (unknown !== undefined) return `Cannot use adapter: it is not loaded, received ${unknown}`;
-    const { layerPages, headPages } = this.#sizeOf(adapters);
+    // What is kept for good is room that there is not.
+    const { layerPages, headPages } = this.#sizeOf([
+      ...new Set([...adapters, ...this.#adapters.kept]),
+    ]);
     const kvPages = this.#table.pagesFor(tokens);
     const what = `${tokens} tokens` + (adapters.length > 0 ? " and the adapters they use" : "");
     return this.#tooLarge({ layerPages: layerPages + kvPages, headPages }, what);

@@ -1,5 +1,6 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { RequestRouter } from "../actors/request_router/handle.ts";
+import type { AdapterAdmin } from "./adapter_admin.ts";
 import type { Metrics } from "./metrics_registry.ts";
 import type { ModelCatalogue } from "./model_catalogue.ts";
 import type { RateLimits } from "./rate_limits.ts";
@@ -19,6 +20,10 @@ export interface EdgeDeps {
   readonly apiKeys: readonly string[];
   /** Keys that open what is their tenant's. */
   readonly tenants?: TenantKeys;
+  /** Where adapters are; absent: there is no /v1/adapters. */
+  readonly adapters?: AdapterAdmin;
+  /** The bearer key of those who may change which adapters there are; absent: nobody may, here. */
+  readonly adminKey?: string;
   readonly limits: RateLimits;
   readonly maxBodyBytes: number;
 }

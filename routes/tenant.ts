@@ -33,10 +33,13 @@ export const ANYONE: Tenant = {
   limits: { requestsPerMinute: null, tokensPerMinute: null, concurrentRequests: null },
 };
 
+/** Whether an adapter of this name, if there is one, is a tenant's to use. */
+export const mayUse = (tenant: Tenant, adapter: string): boolean =>
+  tenant.adapters.some((pattern) => matches(pattern, adapter));
+
 /** The catalogue as a tenant sees it: what it may not use is not there. */
 export function visibleTo(tenant: Tenant, models: ModelCatalogue): ModelCatalogue {
-  const may = (name: string) =>
-    name === models.base ? tenant.base : tenant.adapters.some((each) => matches(each, name));
+  const may = (name: string) => name === models.base ? tenant.base : mayUse(tenant, name);
   return {
     base: models.base,
     resolve: (name) => {

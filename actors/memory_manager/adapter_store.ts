@@ -46,7 +46,7 @@ export class AdapterStore {
     this.#host = new HostStore(limits.hostBytes);
   }
 
-  get host(): Pick<HostStore<AdapterImage>, "bytes" | "count" | "evictions"> {
+  get host(): Pick<HostStore<AdapterImage>, "bytes" | "count" | "evictions" | "kept"> {
     return this.#host;
   }
 

@@ -3,6 +3,7 @@ import type { PlacedAdapter } from "../../memory/memory_plan.ts";
 import { type MemoryShape, UnifiedMemory } from "../../memory/unified_memory.ts";
 import { shapeOf } from "../../models/adapter_image.ts";
 import type * as Executor from "../executor/protocol.ts";
+import type { EngineEvent } from "../request_router/protocol.ts";
 import { AdapterStore, type HostLimits } from "./adapter_store.ts";
 import type { Effects } from "./effects.ts";
 import type { Command, Grant, Planned, ResidentAdapter, Want } from "./protocol.ts";
@@ -11,12 +12,15 @@ import { Traffic } from "./traffic.ts";
 export interface ResidencyLimits extends HostLimits {
   /** Bytes uploaded between two steps: no prefetch begins while more than that is on its way. */
   readonly uploadBytesPerStep: number;
+  /** The longest sequence: beside adapters pinned for good, there must always be room for one. */
+  readonly sequenceTokens: number;
 }
 
 export const RESIDENCY_DEFAULTS: ResidencyLimits = {
   hostBytes: 4 * 2 ** 30,
   uploadBytesPerStep: 16 * 2 ** 20,
   retryMs: 5000,
+  sequenceTokens: 16,
 };
 
 /** Owns page numbers and host images: which adapter is on disk, in host memory, on the GPU, or unusable. */
@@ -25,6 +29,7 @@ export class MemoryManager {
   readonly #store: AdapterStore;
   readonly #limits: ResidencyLimits;
   readonly #blockTokens: number;
+  readonly #epoch: Epoch;
   readonly #traffic = new Traffic();
   /** Uploads under way, in bytes. */
   readonly #uploading = new Map<AdapterId, number>();
@@ -35,6 +40,7 @@ export class MemoryManager {
     this.#memory = memory;
     this.#limits = limits;
     this.#blockTokens = shape.blockTokens;
+    this.#epoch = epoch;
     this.#store = new AdapterStore(
       limits,
       epoch,
@@ -56,6 +62,22 @@ export class MemoryManager {
       case "register":
         this.#store.register(command, effects);
         break;
+      case "unregister":
+        this.#store.forget(command.adapter, effects);
+        this.#memory.forgetAdapter(command.adapter);
+        this.#memory.dropPrefixes(command.adapter);
+        break;
+      case "pin":
+        effects.events.push(this.#pin(command.adapter, nowMs));
+        break;
+      case "unpin":
+        this.#memory.unkeepAdapter(command.adapter);
+        break;
+      case "list_adapters": {
+        const places = { host: this.#store.host.kept, gpu: this.#memory.usage.residentAdapters };
+        effects.events.push({ kind: "adapters_listed", epoch: this.#epoch, places });
+        break;
+      }
       case "loaded":
         this.#store.loaded(command.adapter, command.image, this.#tick, nowMs, effects);
         break;
@@ -68,6 +90,7 @@ export class MemoryManager {
       default:
         command satisfies never;
     }
+    this.#bringPinned(effects, nowMs);
     this.#store.loadNext(effects);
     return effects;
   }
@@ -203,6 +226,24 @@ export class MemoryManager {
       this.#upload(place, effects);
     }
     this.#store.expect(expected, this.#tick);
+  }
+
+  #pin(adapter: AdapterId, nowMs: number): EngineEvent {
+    const error = this.#store.refusal(adapter, nowMs) ??
+      this.#memory.keepAdapter(adapter, this.#limits.sequenceTokens);
+    return { kind: "adapter_pinned", epoch: this.#epoch, adapter, error };
+  }
+
+  /** Pinned adapters that are not on the GPU go there as soon as nothing in use is in their way. */
+  #bringPinned(effects: Effects, nowMs: number): void {
+    for (const adapter of this.#memory.keptAway) {
+      if (this.#store.refusal(adapter, nowMs) !== null) continue;
+      if (!this.#store.has(adapter)) this.#store.wait([adapter], [adapter]);
+      else if (!this.#busy) {
+        const place = this.#memory.prefetch(adapter, 0, this.#tick);
+        if (place) this.#upload(place, effects);
+      }
+    }
   }
 
   /** As much is on its way as one step takes along. */

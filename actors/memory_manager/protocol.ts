@@ -79,6 +79,13 @@ export type Command =
     readonly path: string;
     readonly known?: AdapterShape;
   }
+  /** Forget it and all that was computed with it, each part as soon as nothing uses it. */
+  | { readonly kind: "unregister"; readonly adapter: AdapterId }
+  /** Bring it to the GPU and let nothing push it out; `adapter_pinned` tells whether that can be. */
+  | { readonly kind: "pin"; readonly adapter: AdapterId }
+  | { readonly kind: "unpin"; readonly adapter: AdapterId }
+  /** Say where adapters are: `adapters_listed` answers. */
+  | { readonly kind: "list_adapters" }
   | Uploaded
   | Loaded
   | LoadFailed;

@@ -2,15 +2,15 @@ import { getLogger } from "@logtape/logtape";
 import { type Epoch, epoch as epochOf } from "../../memory/ids.ts";
 import type { Actor, Exit } from "../actor.ts";
 import type { Sender } from "../channel.ts";
-import type { EngineCommand } from "../engine_protocol.ts";
+import type { AdapterCommand, EngineCommand } from "../engine_protocol.ts";
 import { RestartTolerance } from "../restart_tolerance.ts";
 import {
   type EngineProcess,
   type EngineProcessOptions,
   startEngineProcess,
 } from "./engine_process.ts";
-import type { EngineEvent } from "./protocol.ts";
-import type { AdapterEntry, AdapterRegistry } from "./registry.ts";
+import type { AdapterPlaces, EngineEvent } from "./protocol.ts";
+import type { AdapterRegistry } from "./registry.ts";
 
 export interface EngineLinkOptions extends EngineProcessOptions {
   readonly registry: AdapterRegistry;
@@ -44,6 +44,10 @@ export class EngineLink implements Actor {
   /** The process that is alive, and the same once it is ready and knows all adapters. */
   #alive: EngineProcess | null = null;
   #current: EngineProcess | null = null;
+  /** What the registry said while a new engine is being told of all adapters; null at other times. */
+  #news: AdapterCommand[] | null = null;
+  /** Who asked where adapters are. */
+  #asked: PromiseWithResolvers<AdapterPlaces | null> | null = null;
   #silence = 0;
   /** The engine's own word that it will never start. */
   #hopeless: string | null = null;
@@ -53,6 +57,7 @@ export class EngineLink implements Actor {
     this.#tolerance = new RestartTolerance(options.tolerance);
     this.ready = this.#readiness.promise;
     this.ready.catch(() => {}); // `stopped` tells it too
+    options.registry.follow((command) => this.#tell(command));
     this.stopped = this.#run().catch((error): Exit => ({ kind: "crashed", error }))
       .finally(() => this.#readiness.reject(new Error("Cannot start the engine: it has stopped")));
   }
@@ -67,10 +72,14 @@ export class EngineLink implements Actor {
     this.#current.link.sender.send(command).catch(() => {}); // it died, which #live sees
   }
 
-  /** Adds an adapter now; its state in the registry tells what became of it. */
-  register(entry: AdapterEntry): void {
-    const command = this.#options.registry.add(entry);
-    if (command) this.#current?.link.sender.send(command).catch(() => {}); // the next engine is told
+  /** Where adapters are; null where there is no engine to say so. */
+  async places(): Promise<AdapterPlaces | null> {
+    if (!this.#current) return null;
+    if (!this.#asked) {
+      this.#asked = Promise.withResolvers();
+      this.#tell({ kind: "list_adapters" });
+    }
+    return await this.#asked.promise;
   }
 
   stop(): void {
@@ -123,7 +132,8 @@ export class EngineLink implements Actor {
       reason = message(error);
     }
     clearInterval(heartbeat);
-    this.#alive = this.#current = null;
+    this.#alive = this.#current = this.#news = null;
+    this.#answer(null);
     // An engine that died says why by its exit code; one that only cut the connection has to go.
     if (!signal.aborted) {
       await Promise.race([process.ended, pause(500, signal)]);
@@ -145,8 +155,14 @@ export class EngineLink implements Actor {
       this.#welcome(process, event).catch(() => {}); // it died, which #live sees
       return;
     }
-    if (event.kind === "adapter_registered" || event.kind === "adapter_rejected") {
-      this.#options.registry.note(event);
+    switch (event.kind) {
+      case "adapter_registered":
+      case "adapter_rejected":
+      case "adapter_pinned":
+        this.#options.registry.note(event);
+        break;
+      case "adapters_listed":
+        return this.#answer(event.places);
     }
     if (event.kind === "start_failed") this.#hopeless = event.error;
     await this.#pass(event);
@@ -154,17 +170,28 @@ export class EngineLink implements Actor {
 
   /** Tells a new engine of all adapters, and only then the router of the engine. */
   async #welcome(process: EngineProcess, ready: EngineEvent): Promise<void> {
-    const { registry } = this.#options;
-    for (let told = 0; registry.commands(told).length > 0;) {
-      for (const command of registry.commands(told)) {
-        await process.link.sender.send(command);
-        told++;
-      }
+    this.#news = [];
+    let commands = this.#options.registry.commands();
+    while (commands.length > 0) {
+      for (const command of commands) await process.link.sender.send(command);
+      if (this.#alive !== process) return;
+      commands = this.#news.splice(0);
     }
-    if (this.#alive !== process) return;
+    this.#news = null;
     this.#current = process;
     this.#readiness.resolve();
     await this.#pass(ready);
+  }
+
+  /** To the engine that is there; one that comes later is told of everything. */
+  #tell(command: AdapterCommand): void {
+    if (this.#news) this.#news.push(command);
+    else this.#current?.link.sender.send(command).catch(() => {}); // it died, which #live sees
+  }
+
+  #answer(places: AdapterPlaces | null): void {
+    this.#asked?.resolve(places);
+    this.#asked = null;
   }
 
   async #pass(event: EngineEvent): Promise<void> {

@@ -1,7 +1,9 @@
 import type { RequestId } from "../../memory/ids.ts";
 import { Channel, type Receiver, type Sender } from "../channel.ts";
+import type { AdapterRoute } from "../sampling.ts";
 import type { EngineStatus, RouterMessage, RouterOutputs } from "./ports.ts";
 import type { GenerationRequest, StreamEvent } from "./protocol.ts";
+import type { AdapterRegistry } from "./registry.ts";
 
 export type Submission =
   /** Taking an event gives the engine leave to make more; it ends with exactly one terminal event. */
@@ -17,12 +19,21 @@ export interface RequestRouterOptions {
   readonly capacity: number;
   /** Tokens that may be made ahead of a reader; the router's own `window`. */
   readonly window: number;
+  /** Told of each adapter that a request uses, from its submission to its end. */
+  readonly adapters?: Pick<AdapterRegistry, "hold" | "began" | "release">;
+}
+
+interface OpenRequest {
+  readonly events: Channel<StreamEvent>;
+  readonly routes: readonly AdapterRoute[];
+  /** It has had a token. */
+  begun: boolean;
 }
 
 /** The router as the routes see it: streams of events by request. None of its methods but drain() waits. */
 export class RequestRouter implements Pick<RouterOutputs, "emit" | "status" | "abandon" | "later"> {
   readonly #options: RequestRouterOptions;
-  readonly #streams = new Map<RequestId, Channel<StreamEvent>>();
+  readonly #streams = new Map<RequestId, OpenRequest>();
   #status: EngineStatus = { phase: "starting", limits: null, load: null, reason: null };
   #draining: PromiseWithResolvers<void> | null = null;
 
@@ -49,7 +60,9 @@ export class RequestRouter implements Pick<RouterOutputs, "emit" | "status" | "a
     if (this.#streams.size >= this.#options.capacity) return { kind: "full" };
     if (!this.#options.mailbox.trySend({ kind: "generate", request })) return { kind: "full" };
     const events = this.#open(request.id);
-    this.#streams.set(request.id, events);
+    const routes = request.adapters;
+    this.#streams.set(request.id, { events, routes, begun: false });
+    for (const { adapter } of routes) this.#options.adapters?.hold(adapter);
     return { kind: "accepted", events };
   }
 
@@ -69,14 +82,20 @@ export class RequestRouter implements Pick<RouterOutputs, "emit" | "status" | "a
 
   /** From the router. The channel has room: credit bounds what is made, one end is left for the last event. */
   emit(request: RequestId, event: StreamEvent): boolean {
-    const events = this.#streams.get(request);
-    if (!events) return false;
+    const open = this.#streams.get(request);
+    if (!open) return false;
+    const { events, routes, begun } = open;
     if (!events.trySend(event)) {
       throw new RangeError(`Cannot deliver ${event.kind} to ${request}: its stream is full`);
+    }
+    if (event.kind === "tokens" && !begun) {
+      open.begun = true;
+      for (const { adapter } of routes) this.#options.adapters?.began(adapter);
     }
     if (event.kind === "finished" || event.kind === "failed" || event.kind === "cancelled") {
       events.close();
       this.#streams.delete(request);
+      for (const { adapter } of routes) this.#options.adapters?.release(adapter, begun);
       if (this.#streams.size === 0) this.#draining?.resolve();
     }
     return true;

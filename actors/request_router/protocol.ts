@@ -71,11 +71,26 @@ export type EngineEvent =
     readonly adapter: AdapterId;
     readonly error: string;
   }
+  /** The answer to `pin`: why it cannot be, or null. */
+  | {
+    readonly kind: "adapter_pinned";
+    readonly epoch: Epoch;
+    readonly adapter: AdapterId;
+    readonly error: string | null;
+  }
+  | { readonly kind: "adapters_listed"; readonly epoch: Epoch; readonly places: AdapterPlaces }
   /** Everything one step produced, one entry a request. */
   | { readonly kind: "progressed"; readonly epoch: Epoch; readonly outputs: readonly Output[] }
   | { readonly kind: "load_changed"; readonly epoch: Epoch; readonly load: EngineLoad }
   /** Answer to the front's ping. */
   | { readonly kind: "pong"; readonly epoch: Epoch; readonly sequence: number };
+
+/** Where adapters are, of those that are not only on disk. */
+export interface AdapterPlaces {
+  readonly host: readonly AdapterId[];
+  /** On the GPU, or on their way there. */
+  readonly gpu: readonly AdapterId[];
+}
 
 export interface Output {
   readonly request: RequestId;

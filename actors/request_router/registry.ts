@@ -1,9 +1,9 @@
 import type { AdapterId } from "../../memory/ids.ts";
 import type { AdapterShape } from "../../models/adapter_image.ts";
-import type { EngineCommand } from "../engine_protocol.ts";
+import type { AdapterCommand } from "../engine_protocol.ts";
 import type { EngineEvent } from "./protocol.ts";
 
-/** An adapter as its operator named it. */
+/** A name, and the files that it stands for. */
 export interface AdapterEntry {
   readonly name: string;
   readonly id: AdapterId;
@@ -18,37 +18,140 @@ export type AdapterState =
   | { readonly kind: "registered"; readonly rank: number; readonly bytes: number }
   | { readonly kind: "rejected"; readonly error: string };
 
+/** What a name stands for at this moment. */
 export interface RegisteredAdapter extends AdapterEntry {
   readonly state: AdapterState;
+  readonly pinned: boolean;
+  /** Requests with these files, under any name, that have not ended: those that have had a token, and the rest. */
+  readonly requests: { readonly running: number; readonly waiting: number };
 }
 
-type AdapterEvent = Extract<EngineEvent, { kind: "adapter_registered" | "adapter_rejected" }>;
+type AdapterEvent = Extract<
+  EngineEvent,
+  { kind: "adapter_registered" | "adapter_rejected" | "adapter_pinned" }
+>;
 
-/** The adapters by name, and what the engine thinks of them; it outlives every engine. */
+/** One content of files. It lives for as long as a name stands for it or a request uses it. */
+interface Revision {
+  readonly id: AdapterId;
+  path: string;
+  state: AdapterState;
+  /** What an engine found in the files: the next one need not read them again to know. */
+  shape: AdapterShape | null;
+  readonly names: Set<string>;
+  /** What keeps it beside its names: requests, and loads under way. */
+  uses: number;
+  waiting: number;
+  running: number;
+  pinned: boolean;
+  /** Resolved by the engine's next word on it. */
+  verdict: PromiseWithResolvers<AdapterState> | null;
+  pinVerdict: PromiseWithResolvers<string | null> | null;
+}
+
+/**
+ * The adapters by name, and what the engine thinks of their files; it outlives every engine. New files under an
+ * old name are another revision: requests that use the old one keep it, and it is unregistered with the last.
+ */
 export class AdapterRegistry {
   readonly #entries = new Map<string, AdapterEntry>();
-  readonly #states = new Map<AdapterId, AdapterState>();
-  readonly #names = new Map<AdapterId, string[]>();
-  /** What an engine found in the files: the next one need not read them again to know. */
-  readonly #shapes = new Map<AdapterId, AdapterShape>();
-  /** In the order of their arrival; two names of the same files are one adapter. */
-  readonly #commands: Extract<EngineCommand, { kind: "register" }>[] = [];
+  readonly #revisions = new Map<AdapterId, Revision>();
+  #follower: (command: AdapterCommand) => void = () => {};
 
-  /** The command for the engine, or null where it has been told of these files before. */
-  add(entry: AdapterEntry): EngineCommand | null {
+  /** Tells `follower` of each change from now on; there is one at a time. */
+  follow(follower: (command: AdapterCommand) => void): void {
+    this.#follower = follower;
+  }
+
+  /** @throws {RangeError} where the name cannot be used, or is used. */
+  add(entry: AdapterEntry): void {
     const known = this.#entries.get(entry.name);
     if (known) {
       throw new RangeError(
         `Cannot register adapter: expected a new name, received "${entry.name}", which is ${known.path}`,
       );
     }
-    this.#entries.set(entry.name, entry);
-    this.#names.set(entry.id, [...this.namesOf(entry.id), entry.name]);
-    if (this.#states.has(entry.id)) return null;
-    this.#states.set(entry.id, { kind: "registering" });
-    const command = { kind: "register", adapter: entry.id, path: entry.path } as const;
-    this.#commands.push(command);
-    return command;
+    checkName(entry);
+    this.#take(entry, this.#revision(entry));
+  }
+
+  /**
+   * Makes the name stand for these files as soon as the engine has taken them; until then, and where it does not,
+   * what it stood for stays. Returns what the engine said. @throws {RangeError} where the name cannot be used.
+   */
+  async load(entry: AdapterEntry): Promise<AdapterState> {
+    checkName(entry);
+    const revision = this.#revision(entry);
+    revision.uses++; // not to be forgotten meanwhile
+    try {
+      const state = revision.state.kind === "registering"
+        ? await (revision.verdict ??= Promise.withResolvers()).promise
+        : revision.state;
+      if (state.kind !== "registered") return state;
+      const before = this.#entries.get(entry.name);
+      this.#take(entry, revision);
+      if (!before || before.id === entry.id) return state;
+      const old = this.#revisions.get(before.id);
+      this.#leave(before);
+      if (old?.pinned) {
+        this.#unpin(old);
+        await this.pin(entry.name);
+      }
+      return state;
+    } finally {
+      revision.uses--;
+      this.#retire(revision);
+    }
+  }
+
+  /** The name is unknown from now on; false where it was. */
+  remove(name: string): boolean {
+    const entry = this.#entries.get(name);
+    if (!entry) return false;
+    this.#entries.delete(name);
+    this.#leave(entry);
+    return true;
+  }
+
+  /** A request uses these files until `release`. */
+  hold(id: AdapterId): void {
+    const revision = this.#revisions.get(id);
+    if (!revision) return;
+    revision.uses++;
+    revision.waiting++;
+  }
+
+  /** A request that holds them has its first token. */
+  began(id: AdapterId): void {
+    const revision = this.#revisions.get(id);
+    if (!revision) return;
+    revision.waiting--;
+    revision.running++;
+  }
+
+  /** The request has ended; `begun`: after its first token. */
+  release(id: AdapterId, begun: boolean): void {
+    const revision = this.#revisions.get(id);
+    if (!revision) return;
+    revision.uses--;
+    if (begun) revision.running--;
+    else revision.waiting--;
+    this.#retire(revision);
+  }
+
+  /** Keeps what the name stands for on the GPU; why that cannot be, or null. */
+  async pin(name: string): Promise<string | null> {
+    const revision = this.#named(name);
+    if (!revision) return `Cannot pin adapter: it is unknown, received "${name}"`;
+    if (revision.pinned) return null;
+    revision.pinVerdict ??= Promise.withResolvers();
+    this.#follower({ kind: "pin", adapter: revision.id });
+    return await revision.pinVerdict.promise;
+  }
+
+  unpin(name: string): void {
+    const revision = this.#named(name);
+    if (revision) this.#unpin(revision);
   }
 
   get(name: string): RegisteredAdapter | null {
@@ -58,36 +161,122 @@ export class AdapterRegistry {
 
   /** All names of the same files. */
   namesOf(id: AdapterId): readonly string[] {
-    return this.#names.get(id) ?? [];
+    return [...this.#revisions.get(id)?.names ?? []];
   }
 
   list(): RegisteredAdapter[] {
     return [...this.#entries.values()].map((entry) => this.#withState(entry));
   }
 
-  /** What a new engine must be told, from the `from`-th on; the list only grows. */
-  commands(from = 0): readonly EngineCommand[] {
-    return this.#commands.slice(from).map((command) => {
-      const known = this.#shapes.get(command.adapter);
-      return known ? { ...command, known } : command;
+  /** What a new engine must be told; what changes later, the follower hears. */
+  commands(): AdapterCommand[] {
+    return [...this.#revisions.values()].flatMap((revision) => {
+      const { id: adapter, pinned, pinVerdict } = revision;
+      return pinned || pinVerdict ? [registering(revision), { kind: "pin", adapter }] : [
+        registering(revision),
+      ];
     });
   }
 
   /** Takes the engine's word on an adapter. */
   note(event: AdapterEvent): void {
-    if (!this.#states.has(event.adapter)) return;
-    if (event.kind === "adapter_registered" && event.shape) {
-      this.#shapes.set(event.adapter, event.shape);
+    const revision = this.#revisions.get(event.adapter);
+    if (!revision) return;
+    if (event.kind === "adapter_pinned") {
+      revision.pinned = event.error === null;
+      revision.pinVerdict?.resolve(event.error);
+      revision.pinVerdict = null;
+      return;
     }
-    this.#states.set(
-      event.adapter,
-      event.kind === "adapter_registered"
-        ? { kind: "registered", rank: event.rank, bytes: event.bytes }
-        : { kind: "rejected", error: event.error },
-    );
+    if (event.kind === "adapter_registered") {
+      revision.shape = event.shape ?? revision.shape;
+      revision.state = { kind: "registered", rank: event.rank, bytes: event.bytes };
+    } else revision.state = { kind: "rejected", error: event.error };
+    revision.verdict?.resolve(revision.state);
+    revision.verdict = null;
+  }
+
+  #unpin(revision: Revision): void {
+    revision.pinned = false;
+    this.#follower({ kind: "unpin", adapter: revision.id });
+  }
+
+  #named(name: string): Revision | undefined {
+    const entry = this.#entries.get(name);
+    return entry && this.#revisions.get(entry.id);
+  }
+
+  /** The files' revision, which the engine hears of where they are new, or where they were refused before. */
+  #revision({ id, path }: AdapterEntry): Revision {
+    const known = this.#revisions.get(id);
+    if (known && known.state.kind !== "rejected") return known;
+    const revision = known ?? {
+      id,
+      path,
+      state: { kind: "registering" },
+      shape: null,
+      names: new Set(),
+      uses: 0,
+      waiting: 0,
+      running: 0,
+      pinned: false,
+      verdict: null,
+      pinVerdict: null,
+    };
+    revision.path = path;
+    revision.state = { kind: "registering" };
+    this.#revisions.set(id, revision);
+    this.#follower(registering(revision));
+    return revision;
+  }
+
+  #take(entry: AdapterEntry, revision: Revision): void {
+    this.#entries.set(entry.name, entry);
+    revision.names.add(entry.name);
+  }
+
+  /** The entry's name does not stand for its files any more. */
+  #leave({ name, id }: AdapterEntry): void {
+    const revision = this.#revisions.get(id);
+    if (!revision) return;
+    revision.names.delete(name);
+    this.#retire(revision);
+  }
+
+  #retire({ id, names, uses, pinVerdict }: Revision): void {
+    if (names.size > 0 || uses > 0) return;
+    pinVerdict?.resolve(`Cannot pin adapter: it is not registered any more, received ${id}`);
+    this.#revisions.delete(id);
+    this.#follower({ kind: "unregister", adapter: id });
   }
 
   #withState(entry: AdapterEntry): RegisteredAdapter {
-    return { ...entry, state: this.#states.get(entry.id) ?? { kind: "registering" } };
+    const revision = this.#revisions.get(entry.id);
+    if (!revision) {
+      throw new Error(`Cannot name adapter: its revision is gone, received ${entry.id}`);
+    }
+    const { state, pinned, running, waiting } = revision;
+    return { ...entry, state, pinned, requests: { running, waiting } };
+  }
+}
+
+const registering = ({ id, path, shape }: Revision): AdapterCommand => ({
+  kind: "register",
+  adapter: id,
+  path,
+  ...(shape && { known: shape }),
+});
+
+/** Names stand in metrics' labels, in lists with commas, and in URLs. */
+function checkName({ name, parent }: AdapterEntry): void {
+  // deno-lint-ignore no-control-regex
+  const usable = name.length > 0 && name.length <= 256 && !/[,\u0000-\u001f\u007f]/.test(name);
+  const why = name === parent
+    ? "its name is the base model's"
+    : usable
+    ? null
+    : "expected a name of at most 256 characters without commas and control characters";
+  if (why !== null) {
+    throw new RangeError(`Cannot register adapter: ${why}, received ${JSON.stringify(name)}`);
   }
 }

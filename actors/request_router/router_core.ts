@@ -68,6 +68,8 @@ export class RouterCore {
         return;
       case "adapter_registered":
       case "adapter_rejected":
+      case "adapter_pinned":
+      case "adapters_listed":
       case "progress":
       case "pong":
         return; // of interest to the keeper of the engine, who has seen them

@@ -70,7 +70,7 @@ async function serve(streams: number, stepMs: number): Promise<void> {
   listen({
     host: "127.0.0.1",
     port: 0,
-    base: "base",
+    what: "no model",
     handler: (request, info) =>
       request.url.endsWith("/bench/load") ? Response.json(probe.take()) : app.fetch(request, info),
   });

@@ -83,7 +83,9 @@ async function commands(): Promise<void> {
     } else if (command.kind === "register") {
       const error = "Cannot load adapters: this engine has no model";
       await outbox.send({ kind: "adapter_rejected", epoch, adapter: command.adapter, error });
-    } else await former.send(command);
+    } else if (
+      command.kind === "submit" || command.kind === "cancel" || command.kind === "extend_credit"
+    ) await former.send(command);
   }
 }
 

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import OpenAI from "openai";
+import { engineProcesses } from "../support/engine_processes.ts";
 import { startServer } from "../support/server.ts";
 
 /** Answers of hundreds of tokens: the demo repeats a long text, and never finds the end of this one. */
@@ -10,13 +11,6 @@ const CASES = [
   { model: "spell", word: "keyboard" },
   { model: "reverse", word: "stone" },
 ];
-
-/** Process ids of the engines that `parent` started. */
-async function enginesOf(parent: number): Promise<number[]> {
-  const { stdout } = await new Deno.Command("ps", { args: ["-o", "pid=", "--ppid", `${parent}`] })
-    .output();
-  return new TextDecoder().decode(stdout).split("\n").map(Number).filter((pid) => pid > 0);
-}
 
 Deno.test("killing the engine in mid-stream makes clients wait, and changes no text", async () => {
   await using server = await startServer();
@@ -45,7 +39,7 @@ Deno.test("killing the engine in mid-stream makes clients wait, and changes no t
   let seen = 0;
   let killed: Promise<void> | null = null;
   const kill = async () => {
-    const [engine] = await enginesOf(server.child.pid);
+    const [engine] = await engineProcesses(server.child.pid);
     assert(engine !== undefined, "the engine has no process of its own");
     Deno.kill(engine, "SIGKILL");
   };

@@ -38,6 +38,8 @@ export class FakeEngine {
   readonly #running = new Map<RequestId, Running>();
   readonly #adapters = new Set<AdapterId>();
 
+  readonly #pinned = new Set<AdapterId>();
+
   constructor(readonly epoch: Epoch) {}
 
   get size(): number {
@@ -72,6 +74,25 @@ export class FakeEngine {
         return command.path.endsWith("bad")
           ? { kind: "adapter_rejected", epoch, adapter: command.adapter, error: "no such file" }
           : { kind: "adapter_registered", epoch, adapter: command.adapter, rank: 8, bytes: 1024 };
+      case "unregister":
+        for (const [, { sequence }] of this.#running) {
+          const used = sequence.adapters.some(({ adapter }) => adapter === command.adapter);
+          if (used) throw new Error(`${command.adapter} is unregistered while it is used`);
+        }
+        this.#adapters.delete(command.adapter);
+        this.#pinned.delete(command.adapter);
+        return null;
+      case "pin":
+        if (!this.#adapters.has(command.adapter)) throw new Error(`${command.adapter} is unknown`);
+        this.#pinned.add(command.adapter);
+        return { kind: "adapter_pinned", epoch, adapter: command.adapter, error: null };
+      case "unpin":
+        this.#pinned.delete(command.adapter);
+        return null;
+      case "list_adapters": {
+        const places = { host: [...this.#adapters], gpu: [...this.#pinned] };
+        return { kind: "adapters_listed", epoch, places };
+      }
       case "ping":
         return { kind: "pong", epoch, sequence: command.sequence };
     }

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type * as Executor from "../../../actors/executor/protocol.ts";
 import { MemoryManager } from "../../../actors/memory_manager/manager.ts";
-import type { Command, Residency } from "../../../actors/memory_manager/protocol.ts";
+import type { Command, MemoryUsage, Residency } from "../../../actors/memory_manager/protocol.ts";
 import { type AdapterId, adapterId, epoch, requestId } from "../../../memory/ids.ts";
 import type { AdapterImage } from "../../../models/adapter_image.ts";
 
@@ -10,7 +10,7 @@ const ADAPTERS = 8;
 const PAGE = 100;
 const HOST = 1500;
 const shape = { layerPages: 30, headPages: 0, pagesPerBlock: 1, blockTokens: 16 };
-const limits = { hostBytes: HOST, uploadBytesPerStep: 400, retryMs: 50 };
+const limits = { hostBytes: HOST, uploadBytesPerStep: 400, retryMs: 50, sequenceTokens: 40 };
 
 const imageOf = (pages: number): AdapterImage => ({
   layers: { bytes: new SharedArrayBuffer(pages * PAGE), pages, copies: 1 },
@@ -34,7 +34,13 @@ const action = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant("load" as const), at: fc.nat(), ok: fc.boolean() }),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("page" as const) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("register" as const), adapter: name }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("register" as const, "register", "unregister", "pin", "pin", "unpin"),
+      adapter: name,
+    }),
+  },
 );
 type Action = typeof action extends fc.Arbitrary<infer A> ? A : never;
 
@@ -56,7 +62,11 @@ class World {
   #nowMs = 0;
   #requests = 0;
   #plans = 0;
+  /** Adapters that were pinned, and those of them that were seen on the GPU. */
+  readonly #pinned = new Set<AdapterId>();
+  readonly #there = new Set<AdapterId>();
   residency: Residency | null = null;
+  usage: MemoryUsage | null = null;
   answered = 0;
 
   constructor(sizes: readonly number[]) {
@@ -97,7 +107,30 @@ class World {
         break;
       case "register":
         this.#send({ kind: "register", adapter: action.adapter, path: "/again" });
+        break;
+      case "unregister":
+      case "unpin":
+        this.#pinned.delete(action.adapter);
+        this.#there.delete(action.adapter);
+        this.#send({ kind: action.kind, adapter: action.adapter });
+        break;
+      case "pin":
+        this.#send({ kind: "pin", adapter: action.adapter });
+        break;
+      default:
+        action satisfies never;
     }
+  }
+
+  /** Nobody knows any adapter any more. */
+  unregisterAll(): void {
+    for (let i = 0; i < ADAPTERS; i++) {
+      this.act({ kind: "unregister", adapter: adapterId(`a${i}`) });
+    }
+  }
+
+  get pinned(): number {
+    return this.#there.size;
   }
 
   /** Everything that is under way ends, and every request with it. */
@@ -127,8 +160,11 @@ class World {
   }
 
   #send(command: Command): void {
-    const { loader, executor, former } = this.manager.handle(command, this.#nowMs);
+    const { loader, executor, former, events } = this.manager.handle(command, this.#nowMs);
     this.manager.checkIntegrity();
+    for (const event of events) {
+      if (event.kind === "adapter_pinned" && event.error === null) this.#pinned.add(event.adapter);
+    }
     for (const { adapter } of loader) {
       assert(!this.#loads.includes(adapter), "an adapter is read once at a time");
       this.#loads.push(adapter);
@@ -139,11 +175,24 @@ class World {
       this.#uploads.push({ ...command, done: 0 });
     }
     for (const message of former) this.#hear(message);
+    if (command.kind !== "list_adapters") this.#lookForPinned();
+  }
+
+  /** What is pinned comes and stays. */
+  #lookForPinned(): void {
+    for (const event of this.manager.handle({ kind: "list_adapters" }, this.#nowMs).events) {
+      if (event.kind !== "adapters_listed") continue;
+      for (const adapter of this.#pinned) {
+        if (event.places.gpu.includes(adapter)) this.#there.add(adapter);
+        else assert(!this.#there.has(adapter), `${adapter} is pinned, and gone`);
+      }
+    }
   }
 
   #hear(message: ReturnType<MemoryManager["handle"]>["former"][number]): void {
     if (message.kind === "planned") {
       this.residency = message.residency;
+      this.usage = message.usage;
       assert(message.residency.hostBytes <= HOST, "host memory keeps to its limit");
       for (const grant of message.grants) this.#take(grant);
     }
@@ -226,11 +275,12 @@ class World {
   }
 }
 
-Deno.test("any order of loads, failures, slices, ends and evictions leaks nothing and answers every request", () => {
+Deno.test("any order of loads, failures, slices, ends, evictions, pins and farewells leaks nothing and answers every request", () => {
   const sizes = fc.array(fc.integer({ min: 1, max: 9 }), {
     minLength: ADAPTERS,
     maxLength: ADAPTERS,
   });
+  let pinned = 0;
   fc.assert(
     fc.property(sizes, fc.array(action, { maxLength: 200 }), (sizes, actions) => {
       const world = new World(sizes);
@@ -239,7 +289,13 @@ Deno.test("any order of loads, failures, slices, ends and evictions leaks nothin
       assertEquals(world.answered, world.submitted);
       world.plan([]);
       assertEquals(world.residency?.arrivingPages, 0);
+      pinned += world.pinned;
+      // Whatever was there is gone when all are unregistered, on the GPU and in host memory.
+      world.unregisterAll();
+      world.plan([]);
+      assertEquals([world.usage?.freePages, world.residency?.hostBytes], [shape.layerPages, 0]);
     }),
     { numRuns: 200 },
   );
+  assert(pinned > 20, `${pinned} adapters were pinned`);
 });

@@ -22,8 +22,13 @@ const script = new URL("../../support/fake_engine_process.ts", import.meta.url).
 /** Router, handle and link as the front has them; the engine is a real process that only counts. */
 class Front {
   readonly mailbox = new Channel<RouterMessage>({ capacity: 256 });
-  readonly router = new RequestRouter({ mailbox: this.mailbox, capacity: 64, window: 16 });
   readonly registry = new AdapterRegistry();
+  readonly router = new RequestRouter({
+    mailbox: this.mailbox,
+    capacity: 64,
+    window: 16,
+    adapters: this.registry,
+  });
   readonly seen: EngineEvent[] = [];
   readonly sockets: string[] = [];
   readonly link: EngineLink;
@@ -185,10 +190,10 @@ Deno.test("EngineLink registers every adapter with a new engine before it replay
     path,
     parent: "base",
   });
-  for (let i = 0; i < 600; i++) front.link.register(entry(`early ${i}`, "/good"));
+  for (let i = 0; i < 600; i++) front.registry.add(entry(`early ${i}`, "/good"));
   await front.ready();
-  front.link.register(entry("late", "/good"));
-  front.link.register(entry("broken", "/bad"));
+  front.registry.add(entry("late", "/good"));
+  front.registry.add(entry("broken", "/bad"));
   const adapters = ["early 599", "late"].map((name) => ({ adapter: adapterId(name), weight: 1 }));
   const { tokens } = await read(front.submit("adapted", 60, adapters), (count) => {
     if (count === 10) Deno.kill(front.pid, "SIGKILL");
@@ -197,6 +202,31 @@ Deno.test("EngineLink registers every adapter with a new engine before it replay
   assertEquals(front.registry.get("late")?.state, { kind: "registered", rank: 8, bytes: 1024 });
   assertEquals(front.registry.get("broken")?.state, { kind: "rejected", error: "no such file" });
   assertEquals(front.kinds().filter((kind) => kind === "adapter_registered").length, 2 * 601);
+});
+
+Deno.test("EngineLink unregisters what was replaced when its last request ends, also with another engine", async () => {
+  await using front = new Front(["honest"]);
+  const entry = (id: string) => ({ name: "a", id: adapterId(id), path: "/good", parent: "base" });
+  const routes = (id: string) => [{ adapter: adapterId(id), weight: 1 }];
+  front.registry.add(entry("old"));
+  await front.ready();
+  const [old, fresh] = [adapterId("old"), adapterId("new")];
+  assertEquals(await front.registry.pin("a"), null);
+  assertEquals(await front.link.places(), { host: [old], gpu: [old] });
+  let replaced: Promise<void> | null = null;
+  const { tokens } = await read(front.submit("slow", 200, routes("old")), (count) => {
+    if (count !== 10) return;
+    replaced = front.registry.load(entry("new")).then(() => Deno.kill(front.pid, "SIGKILL"));
+  });
+  assertEquals(tokens, fakeTokens(promptOf("slow"), 200));
+  await replaced;
+  let places = await front.link.places();
+  while (!places?.host.includes(fresh)) {
+    await pause(5);
+    places = await front.link.places();
+  }
+  assertEquals(places, { host: [fresh], gpu: [fresh] });
+  assertEquals(front.registry.get("a")?.requests, { running: 0, waiting: 0 });
 });
 
 Deno.test("EngineLink gives up on an engine that dies more often than tolerated, and says why", async () => {

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { adapterId, epoch } from "../../../memory/ids.ts";
+import type { AdapterCommand } from "../../../actors/engine_protocol.ts";
 import { AdapterRegistry } from "../../../actors/request_router/registry.ts";
 
 const entry = (name: string, id = name) => ({
@@ -8,6 +9,32 @@ const entry = (name: string, id = name) => ({
   path: `/adapters/${name}`,
   parent: "base",
 });
+
+const registering = (id: string, name: string) =>
+  ({ kind: "register", adapter: adapterId(id), path: `/adapters/${name}` }) as const;
+const registered = (id: string) =>
+  ({
+    kind: "adapter_registered",
+    epoch: epoch(1),
+    adapter: adapterId(id),
+    rank: 8,
+    bytes: 4096,
+  }) as const;
+const rejected = (id: string) =>
+  ({
+    kind: "adapter_rejected",
+    epoch: epoch(1),
+    adapter: adapterId(id),
+    error: "no rank",
+  }) as const;
+
+/** A registry, and what it says to the engine. */
+function followed() {
+  const registry = new AdapterRegistry();
+  const told: AdapterCommand[] = [];
+  registry.follow((command) => told.push(command));
+  return { registry, told };
+}
 
 Deno.test("AdapterRegistry keeps every adapter's state by name", () => {
   const registry = new AdapterRegistry();
@@ -33,12 +60,109 @@ Deno.test("AdapterRegistry keeps every adapter's state by name", () => {
 });
 
 Deno.test("AdapterRegistry tells the engine once of files that have two names", () => {
+  const { registry, told } = followed();
+  registry.add(entry("one", "x"));
+  registry.add(entry("two", "x"));
+  assertEquals(told, [registering("x", "one")]);
+  assertEquals(registry.commands(), told);
+  assertEquals(registry.namesOf(adapterId("x")), ["one", "two"]);
+  registry.remove("one");
+  assertEquals(told.length, 1);
+  registry.remove("two");
+  assertEquals(told.at(-1), { kind: "unregister", adapter: adapterId("x") });
+  assertEquals(registry.commands(), []);
+});
+
+Deno.test("new files under an old name are another revision: requests that run keep theirs (vLLM #42125)", async () => {
+  const { registry, told } = followed();
+  const [old, fresh] = [adapterId("old"), adapterId("fresh")];
+  registry.add(entry("a", "old"));
+  registry.note(registered("old"));
+  registry.hold(old);
+  const loading = registry.load(entry("a", "fresh"));
+  assertEquals(registry.get("a")?.id, old, "until the engine has taken the new one");
+  registry.note(registered("fresh"));
+  assertEquals((await loading).kind, "registered");
+  assertEquals(registry.get("a")?.id, fresh);
+  assertEquals(told.map(({ kind }) => kind), ["register", "register"], "the old one is in use");
+  registry.release(old, false);
+  assertEquals(told.at(-1), { kind: "unregister", adapter: old });
+  assertEquals(registry.commands(), [{ ...registering("fresh", "a") }]);
+});
+
+Deno.test("files that the engine refuses change nothing, and are forgotten", async () => {
+  const { registry, told } = followed();
+  registry.add(entry("a", "good"));
+  registry.note(registered("good"));
+  const loading = registry.load(entry("a", "bad"));
+  registry.note(rejected("bad"));
+  assertEquals(await loading, { kind: "rejected", error: "no rank" });
+  assertEquals(registry.get("a")?.id, adapterId("good"));
+  assertEquals(told.at(-1), { kind: "unregister", adapter: adapterId("bad") });
+});
+
+Deno.test("files that were refused are looked at again when they are loaded again", async () => {
+  const { registry, told } = followed();
+  registry.add(entry("a", "x"));
+  registry.note(rejected("x"));
+  const loading = registry.load(entry("a", "x"));
+  assertEquals(told, [registering("x", "a"), registering("x", "a")]);
+  registry.note(registered("x"));
+  assertEquals((await loading).kind, "registered");
+});
+
+Deno.test("a removed adapter stays with the requests that use it, and with nobody else", () => {
+  const { registry, told } = followed();
+  const id = adapterId("x");
+  registry.add(entry("a", "x"));
+  registry.hold(id);
+  registry.hold(id);
+  assertEquals(registry.remove("a"), true);
+  assertEquals(registry.remove("a"), false);
+  assertEquals(registry.get("a"), null);
+  registry.release(id, false);
+  assertEquals(told.length, 1);
+  assertEquals(registry.commands(), [registering("x", "a")], "another engine must serve them too");
+  registry.release(id, false);
+  assertEquals(told.at(-1), { kind: "unregister", adapter: id });
+});
+
+Deno.test("a pin is the engine's to grant, follows the name to new files, and outlives an engine", async () => {
+  const { registry, told } = followed();
+  const [old, fresh] = [adapterId("old"), adapterId("fresh")];
+  const answer = (adapter: typeof old, error: string | null) =>
+    registry.note({ kind: "adapter_pinned", epoch: epoch(1), adapter, error });
+  registry.add(entry("a", "old"));
+  registry.note(registered("old"));
+  const refused = registry.pin("a");
+  answer(old, "no room");
+  assertEquals([await refused, registry.get("a")?.pinned], ["no room", false]);
+  const pinned = registry.pin("a");
+  answer(old, null);
+  assertEquals([await pinned, registry.get("a")?.pinned], [null, true]);
+  assertEquals(registry.commands().at(-1), { kind: "pin", adapter: old });
+  const loading = registry.load(entry("a", "fresh"));
+  registry.note(registered("fresh"));
+  await Promise.resolve();
+  await Promise.resolve();
+  assertEquals(told.slice(-3).map(({ kind }) => kind), ["unregister", "unpin", "pin"]);
+  answer(fresh, null);
+  await loading;
+  assertEquals(registry.get("a")?.pinned, true);
+  registry.unpin("a");
+  assertEquals(told.at(-1), { kind: "unpin", adapter: fresh });
+  assertEquals(
+    await registry.pin("nobody"),
+    'Cannot pin adapter: it is unknown, received "nobody"',
+  );
+});
+
+Deno.test("AdapterRegistry refuses names that metrics and URLs could not carry", () => {
   const registry = new AdapterRegistry();
-  const command = { kind: "register", adapter: adapterId("x"), path: "/adapters/one" } as const;
-  assertEquals(registry.add(entry("one", "x")), command);
-  assertEquals(registry.add(entry("two", "x")), null);
-  assertEquals(registry.commands(), [command]);
-  assertEquals(registry.commands(1), []);
+  for (const name of ["", "a,b", "a\nb", "x".repeat(257)]) {
+    assertThrows(() => registry.add(entry(name)), RangeError, "Cannot register adapter: expected");
+  }
+  assertThrows(() => registry.add(entry("base")), RangeError, "the base model's");
 });
 
 Deno.test("AdapterRegistry refuses a name twice", () => {

@@ -1,0 +1,198 @@
+import { adapterId } from "../memory/ids.ts";
+import type { AdapterRegistry } from "../actors/request_router/registry.ts";
+import { adapterDigest } from "../models/adapter_digest.ts";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from "../models/adapter_files.ts";
+import { SafetensorsFile } from "../models/safetensors.ts";
+import type { AdapterDesk } from "./adapter_desk.ts";
+
+/** Of the adapters that are there, how many are looked at again in a turn, where the system tells of no changes. */
+const SWEPT = 50;
+
+export interface AdapterWatcherOptions {
+  /** Every sub-directory with a PEFT adapter is an adapter named after it. */
+  readonly directory: string;
+  readonly registry: AdapterRegistry;
+  readonly desk: Pick<AdapterDesk, "replace" | "unload">;
+  /** Name of the base model. */
+  readonly parent: string;
+  /** What the operator is told. */
+  readonly print: (line: string) => void;
+}
+
+/** What is known of a sub-directory: by size and time of both files. */
+interface Seen {
+  /** As it was at the last look. */
+  last: string;
+  /** As it was when it was loaded, or found unusable; null: not yet. */
+  taken: string | null;
+}
+
+/** Keeps the registry as a directory is: what is dropped in appears, what changes is a new revision. */
+export class AdapterWatcher {
+  readonly #options: AdapterWatcherOptions;
+  readonly #seen = new Map<string, Seen>();
+  /** Names that the system says have changed. */
+  readonly #dirty = new Set<string>();
+  #swept = 0;
+  #listedAt = -Infinity;
+  #looking = false;
+  /** The last look failed, and the operator knows. */
+  #broken = false;
+
+  constructor(options: AdapterWatcherOptions) {
+    this.#options = options;
+  }
+
+  /** @throws {TypeError} where `directory` is no directory. */
+  async check(): Promise<void> {
+    await this.#list();
+    this.#listedAt = -Infinity;
+  }
+
+  /** Adds everything that is there, one after the other; the engine's word on it is in the registry later. */
+  async start(): Promise<void> {
+    const { registry, parent, print } = this.#options;
+    for (const name of await this.#list()) {
+      const path = this.#path(name);
+      try {
+        const last = await signature(path);
+        registry.add({ name, id: adapterId(await adapterDigest(path)), path, parent });
+        this.#seen.set(name, { last: last ?? "", taken: last });
+      } catch (error) {
+        print(`Cannot register adapter: ${(error as Error).message}, received ${path}`);
+        const last = await signature(path);
+        // What lacks a file may only be on its way.
+        this.#seen.set(name, { last: last ?? "", taken: last });
+      }
+    }
+  }
+
+  /** Looks every `everyMs` from now on. */
+  watch(everyMs: number): void {
+    setInterval(() => void this.look(), everyMs);
+    void this.#listen();
+  }
+
+  /** One look: a file that has not changed since the last one is taken to be whole, if its header agrees. */
+  async look(): Promise<void> {
+    if (this.#looking) return; // one directory on a slow disk at a time
+    this.#looking = true;
+    try {
+      const names = new Set(await this.#list());
+      for (const name of this.#seen.keys()) if (!names.has(name)) await this.#gone(name);
+      for (const name of this.#due(names)) await this.#lookAt(name);
+      this.#broken = false;
+    } catch (error) {
+      // What cannot be looked at is not gone: a disk that hangs must not take adapters from those who use them.
+      if (!this.#broken) this.#options.print((error as Error).message);
+      this.#broken = true;
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  #path(name: string): string {
+    return `${this.#options.directory}/${name}`;
+  }
+
+  /** @throws {TypeError} where the directory cannot be read. */
+  async #list(): Promise<string[]> {
+    const { directory } = this.#options;
+    const names: string[] = [];
+    try {
+      const changedAt = (await Deno.stat(directory)).mtime?.getTime() ?? Infinity;
+      // A directory's time may be that of an earlier look within the same moment.
+      if (changedAt + 2000 < this.#listedAt) return [...this.#seen.keys()];
+      this.#listedAt = Date.now();
+      for await (const entry of Deno.readDir(directory)) {
+        if (entry.isDirectory || entry.isSymlink) names.push(entry.name);
+      }
+    } catch (error) {
+      throw new TypeError(
+        `Cannot read adapters: ${(error as Error).message}, received ${JSON.stringify(directory)}`,
+      );
+    }
+    return names.sort();
+  }
+
+  /** What is new or unfinished, what the system says has changed, and some of the rest in turn. */
+  #due(names: ReadonlySet<string>): Set<string> {
+    const due = new Set<string>();
+    for (const name of names) {
+      const seen = this.#seen.get(name);
+      if (!seen || seen.taken !== seen.last || this.#dirty.has(name)) due.add(name);
+    }
+    this.#dirty.clear();
+    const all = [...names];
+    const count = Math.min(SWEPT, all.length);
+    for (let i = 0; i < count; i++) due.add(all[this.#swept++ % all.length] ?? "");
+    return due;
+  }
+
+  async #lookAt(name: string): Promise<void> {
+    const path = this.#path(name);
+    const now = await signature(path);
+    const seen = this.#seen.get(name);
+    if (now === null) {
+      if (seen?.taken) await this.#gone(name);
+      return;
+    }
+    if (!seen || seen.last !== now) {
+      this.#seen.set(name, { last: now, taken: seen?.taken ?? null });
+      return;
+    }
+    if (seen.taken === now || !await isWhole(path)) return;
+    seen.taken = now;
+    const refusal = await this.#options.desk.replace(name, path);
+    this.#options.print(refusal ? refusal.why : `adapters: ${name} is loaded`);
+  }
+
+  /** Its files are not there any more; one that was loaded from elsewhere since stays. */
+  async #gone(name: string): Promise<void> {
+    this.#seen.delete(name);
+    if (this.#options.registry.get(name)?.path !== this.#path(name)) return;
+    await this.#options.desk.unload(name);
+    this.#options.print(`adapters: ${name} is gone`);
+  }
+
+  /** Lets the system tell of changes, where it can: sweeping a large directory takes its time. */
+  async #listen(): Promise<void> {
+    try {
+      const top = await Deno.realPath(this.#options.directory);
+      for await (const { paths } of Deno.watchFs(top)) {
+        for (const path of paths) {
+          const [name] = path.slice(top.length + 1).split("/");
+          if (name) this.#dirty.add(name);
+        }
+      }
+    } catch {
+      // No such service here, or no room in it for so many directories: they are swept.
+    }
+  }
+}
+
+/** Size and time of an adapter's files; null where one is missing. */
+async function signature(path: string): Promise<string | null> {
+  try {
+    const stats = await Promise.all(
+      [ADAPTER_CONFIG, ADAPTER_WEIGHTS].map((name) => Deno.stat(`${path}/${name}`)),
+    );
+    return stats.map(({ size, mtime, ino }) => `${size} ${mtime?.getTime()} ${ino}`).join(", ");
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return null;
+    }
+    throw error;
+  }
+}
+
+/** The configuration is JSON, and the weights are as long as their header says. */
+async function isWhole(path: string): Promise<boolean> {
+  try {
+    JSON.parse(await Deno.readTextFile(`${path}/${ADAPTER_CONFIG}`));
+    SafetensorsFile.open(`${path}/${ADAPTER_WEIGHTS}`)[Symbol.dispose]();
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,25 @@
+import type { AdapterAdmin } from "./adapter_admin.ts";
+import { adapters } from "./adapters.ts";
+import { admin } from "./admin.ts";
+import { bareApp, refuseTheRest } from "./bare_app.ts";
+import { bodyLimit } from "./body_limit.ts";
+import type { EdgeApp } from "./edge.ts";
+import { ANYONE } from "./tenant.ts";
+
+/** What an admin's own listener serves; without a key, whoever reaches it is one. */
+export function createAdminApp(deps: {
+  readonly adapters: AdapterAdmin;
+  readonly adminKey: string | null;
+  readonly maxBodyBytes: number;
+}): EdgeApp {
+  const app = bareApp();
+  app.use("/v1/*", bodyLimit(deps.maxBodyBytes));
+  admin(app, deps.adapters, deps.adminKey);
+  app.use("/v1/adapters", async (c, next) => {
+    c.set("tenant", ANYONE);
+    await next();
+  });
+  adapters(app, deps);
+  refuseTheRest(app);
+  return app;
+}
