@@ -25,7 +25,7 @@ Deno.test("AdapterDesk loads what lies below its roots, by absolute and relative
   });
 });
 
-Deno.test("AdapterDesk loads nothing from outside its roots, and does not tell what is there", async () => {
+Deno.test("AdapterDesk loads nothing from outside its roots, and does not tell what is there (SGLang #27315)", async () => {
   await using root = await tempDirectory();
   await using outside = await tempDirectory();
   await copyAdapter("reverse", `${outside.path}/secret`);

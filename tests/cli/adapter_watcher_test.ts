@@ -82,7 +82,7 @@ Deno.test("changed files are another revision under the same name, and what is g
   assertEquals(told.filter(({ kind }) => kind === "unregister").length, 2);
 });
 
-Deno.test("a broken adapter is told of once, disturbs no other, and is taken when it is mended", async () => {
+Deno.test("a broken adapter is told of once, disturbs no other, and is taken when it is mended (vLLM #11727)", async () => {
   await using directory = await tempDirectory();
   await copyAdapter("reverse", `${directory.path}/good`);
   const { watcher, registry, lines, names } = await watching(directory.path);

@@ -94,7 +94,7 @@ function open(tensors: Tensors, change: Record<string, unknown> = {}) {
 }
 const both = { ...linear(Q0, 4, 48, 40), ...linear(Q1, 4, 48, 40) };
 
-Deno.test("openPeftAdapter() refuses tensors that target_modules does not name, which PEFT would drop", () => {
+Deno.test("openPeftAdapter() refuses tensors that target_modules does not name, which PEFT would drop (vLLM #34186, vLLM #55193)", () => {
   const extra = { ...both, ...linear("model.layers.1.mlp.down_proj", 4, 40, 56) };
   assertThrows(
     () => open(extra),
@@ -128,7 +128,7 @@ Deno.test("openPeftAdapter() takes embeddings of a tied model for the lookup alo
   assertThrows(() => open(linearKeys, targets), TypeError, "an unknown tensor for this module");
 });
 
-Deno.test("openPeftAdapter() refuses parts that the config does not know of, and wrong ranks and types", () => {
+Deno.test("openPeftAdapter() refuses parts that the config does not know of, and wrong ranks and types (vLLM #9280, vLLM #36501)", () => {
   const refused = (tensors: Tensors, word: string, change = {}) =>
     assertThrows(() => open({ ...both, ...tensors }, change), TypeError, word);
   refused({ [key(`${Q0}.lora_magnitude_vector`)]: zeros(48) }, "a magnitude needs use_dora");

@@ -102,7 +102,7 @@ Deno.test("a file larger than host memory for adapters is refused before it is r
   assertStringIncludes(event.error, "larger than all adapters in host memory may be");
 });
 
-Deno.test("a directory with a pickle file instead of safetensors is refused by name", async () => {
+Deno.test("a directory with a pickle file instead of safetensors is refused by name (TensorRT-LLM #13391)", async () => {
   const directory = await copyOf("upper");
   await Deno.rename(`${directory}/adapter_model.safetensors`, `${directory}/adapter_model.bin`);
   const event = await load(loaderOf(60_000), directory, "some digest");
