@@ -30,25 +30,25 @@ export async function createCorpus(golden: Golden, count: number): Promise<Corpu
     configs.set(variant, JSON.parse(await Deno.readTextFile(`${source}/adapter_config.json`)));
   }
   let made = 0;
-  const write = async (path: string, variant: string) => {
-    await Deno.mkdir(path);
-    await Deno.link(`${sources}/${variant}`, `${path}/adapter_model.safetensors`);
-    const config = { ...configs.get(variant), revision: `${made++}` };
-    await Deno.writeTextFile(`${path}/adapter_config.json`, JSON.stringify(config));
+  /** Writes one more adapter, of `variant`, to the directory that `path` names for its number. */
+  const write = async (path: (number: number) => string, variant: string) => {
+    const number = made++;
+    const directory = path(number);
+    await Deno.mkdir(directory);
+    await Deno.link(`${sources}/${variant}`, `${directory}/adapter_model.safetensors`);
+    const config = { ...configs.get(variant), revision: `${number}` };
+    await Deno.writeTextFile(`${directory}/adapter_config.json`, JSON.stringify(config));
+    return directory;
   };
   const names = Array.from({ length: count }, (_, i) => `adapter-${i}`);
   const first = (name: string) => variants[Number(name.slice(8)) % variants.length] ?? "";
-  for (const name of names) await write(`${directory}/${name}`, first(name));
+  for (const name of names) await write(() => `${directory}/${name}`, first(name));
   return {
     directory,
     revisions,
     names,
     first,
-    async revise(variant) {
-      const path = `${revisions}/${made}`;
-      await write(path, variant);
-      return path;
-    },
+    revise: (variant) => write((number) => `${revisions}/${number}`, variant),
     [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }),
   };
 }
