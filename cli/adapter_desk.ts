@@ -79,8 +79,9 @@ export class AdapterDesk implements AdapterAdmin {
     try {
       digest = await adapterDigest(path);
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      return { kind: "not_found", why: `No adapter found for ${path}: ${error.message}` };
+      const why = `No adapter found for ${path}: ${(error as Error).message}`;
+      if (error instanceof Deno.errors.NotFound) return { kind: "not_found", why };
+      return { kind: "invalid", why };
     }
     try {
       const state = await registry.load({ name, id: adapterId(digest), path, parent });

@@ -8,6 +8,9 @@ import type { AdapterDesk } from "./adapter_desk.ts";
 /** Of the adapters that are there, how many are looked at again in a turn, where the system tells of no changes. */
 const SWEPT = 50;
 
+/** Loads under way: one whose files do not come delays no other. */
+const LANES = 16;
+
 export interface AdapterWatcherOptions {
   /** Every sub-directory with a PEFT adapter is an adapter named after it. */
   readonly directory: string;
@@ -33,6 +36,7 @@ export class AdapterWatcher {
   readonly #seen = new Map<string, Seen>();
   /** Names that the system says have changed. */
   readonly #dirty = new Set<string>();
+  readonly #loading = new Set<Promise<void>>();
   #swept = 0;
   #listedAt = -Infinity;
   #looking = false;
@@ -56,8 +60,11 @@ export class AdapterWatcher {
       const path = this.#path(name);
       try {
         const last = await signature(path);
+        if (last === null) {
+          throw new TypeError(`expected the files ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}`);
+        }
         registry.add({ name, id: adapterId(await adapterDigest(path)), path, parent });
-        this.#seen.set(name, { last: last ?? "", taken: last });
+        this.#seen.set(name, { last, taken: last });
       } catch (error) {
         print(`Cannot register adapter: ${(error as Error).message}, received ${path}`);
         const last = await signature(path);
@@ -89,6 +96,11 @@ export class AdapterWatcher {
     } finally {
       this.#looking = false;
     }
+  }
+
+  /** Resolves when what was found has been loaded, or refused. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#loading);
   }
 
   #path(name: string): string {
@@ -141,10 +153,20 @@ export class AdapterWatcher {
       this.#seen.set(name, { last: now, taken: seen?.taken ?? null });
       return;
     }
-    if (seen.taken === now || !await isWhole(path)) return;
+    if (seen.taken === now || this.#loading.size >= LANES || !await isWhole(path)) return;
     seen.taken = now;
-    const refusal = await this.#options.desk.replace(name, path);
-    this.#options.print(refusal ? refusal.why : `adapters: ${name} is loaded`);
+    const loading = this.#load(name, path).finally(() => this.#loading.delete(loading));
+    this.#loading.add(loading);
+  }
+
+  async #load(name: string, path: string): Promise<void> {
+    const { desk, print } = this.#options;
+    try {
+      const refusal = await desk.replace(name, path);
+      print(refusal ? refusal.why : `adapters: ${name} is loaded`);
+    } catch (error) {
+      print(`Cannot load adapter: ${(error as Error).message}, received ${path}`);
+    }
   }
 
   /** Its files are not there any more; one that was loaded from elsewhere since stays. */
@@ -171,12 +193,14 @@ export class AdapterWatcher {
   }
 }
 
-/** Size and time of an adapter's files; null where one is missing. */
+/** Size and time of an adapter's files; null where one is missing, or no file. */
 async function signature(path: string): Promise<string | null> {
   try {
     const stats = await Promise.all(
       [ADAPTER_CONFIG, ADAPTER_WEIGHTS].map((name) => Deno.stat(`${path}/${name}`)),
     );
+    // A pipe would hold up whoever opens it.
+    if (!stats.every(({ isFile }) => isFile)) return null;
     return stats.map(({ size, mtime, ino }) => `${size} ${mtime?.getTime()} ${ino}`).join(", ");
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {

@@ -3,12 +3,17 @@ import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type AdapterFiles } from "./adapter_fi
 
 /**
  * sha256 (hex) over an adapter's config and weights: an adapter's identity, whatever its name.
- * @throws {Deno.errors.NotFound} where a file is missing.
+ * @throws {Deno.errors.NotFound} where a file is missing, {TypeError} where one is no file.
  */
 export async function adapterDigest(directory: string): Promise<string> {
   const hash = createHash("sha256");
   for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS]) {
-    using file = await Deno.open(`${directory}/${name}`);
+    const path = `${directory}/${name}`;
+    // A pipe would hold up whoever opens it, for as long as nobody writes.
+    if (!(await Deno.stat(path)).isFile) {
+      throw new TypeError(`Cannot read adapter: expected a file, received ${path}`);
+    }
+    using file = await Deno.open(path);
     begin(hash, name, (await file.stat()).size);
     const bytes = new Uint8Array(2 ** 20);
     for (let count = await file.read(bytes); count !== null; count = await file.read(bytes)) {

@@ -8,8 +8,14 @@ async function watching(directory: string) {
   const print = (line: string) => lines.push(line);
   const watcher = new AdapterWatcher({ directory, registry, desk, parent: "demo", print });
   await watcher.start();
+  const look = async (times: number) => {
+    for (let i = 0; i < times; i++) {
+      await watcher.look();
+      await watcher.settled();
+    }
+  };
   const names = () => registry.list().map(({ name }) => name).sort();
-  return { watcher, registry, lines, names, told };
+  return { watcher, look, registry, lines, names, told };
 }
 
 Deno.test("AdapterWatcher names adapters after their directories, and knows them by their content", async () => {
@@ -54,30 +60,30 @@ Deno.test("AdapterWatcher refuses a directory that is not there", async () => {
 
 Deno.test("what is dropped in appears at the second look, and never half written", async () => {
   await using directory = await tempDirectory();
-  const { watcher, names } = await watching(directory.path);
+  const { look, names } = await watching(directory.path);
   const path = `${directory.path}/reverse`;
   await copyAdapter("reverse", path);
   const whole = await Deno.readFile(`${path}/adapter_model.safetensors`);
   await Deno.writeFile(`${path}/adapter_model.safetensors`, whole.subarray(0, whole.length - 100));
-  for (let i = 0; i < 4; i++) await watcher.look();
+  await look(4);
   assertEquals(names(), [], "its header promises more than there is");
   await Deno.writeFile(`${path}/adapter_model.safetensors`, whole);
-  await watcher.look();
+  await look(1);
   assertEquals(names(), [], "it has just changed");
-  await watcher.look();
+  await look(1);
   assertEquals(names(), ["reverse"]);
 });
 
 Deno.test("changed files are another revision under the same name, and what is gone is unloaded", async () => {
   await using directory = await tempDirectory();
   await copyAdapter("reverse", `${directory.path}/a`);
-  const { watcher, registry, names, told } = await watching(directory.path);
+  const { look, registry, names, told } = await watching(directory.path);
   const first = registry.get("a")?.id;
   await copyAdapter("upper", `${directory.path}/a`);
-  for (let i = 0; i < 2; i++) await watcher.look();
+  await look(2);
   assert(registry.get("a")?.id !== first);
   await Deno.remove(`${directory.path}/a`, { recursive: true });
-  await watcher.look();
+  await look(1);
   assertEquals(names(), []);
   assertEquals(told.filter(({ kind }) => kind === "unregister").length, 2);
 });
@@ -85,13 +91,13 @@ Deno.test("changed files are another revision under the same name, and what is g
 Deno.test("a broken adapter is told of once, disturbs no other, and is taken when it is mended (vLLM #11727)", async () => {
   await using directory = await tempDirectory();
   await copyAdapter("reverse", `${directory.path}/good`);
-  const { watcher, registry, lines, names } = await watching(directory.path);
+  const { look, registry, lines, names } = await watching(directory.path);
   await copyAdapter("upper", `${directory.path}/bad`);
-  for (let i = 0; i < 5; i++) await watcher.look();
+  await look(5);
   assertEquals(lines, ["Cannot load adapter: NaN"]);
   assertEquals(names(), ["good"]);
   await Deno.rename(`${directory.path}/bad`, `${directory.path}/mended`);
-  for (let i = 0; i < 2; i++) await watcher.look();
+  await look(2);
   assertEquals(names(), ["good", "mended"]);
   assertEquals(registry.get("good")?.state.kind, "registered");
 });
@@ -99,9 +105,39 @@ Deno.test("a broken adapter is told of once, disturbs no other, and is taken whe
 Deno.test("a directory that cannot be read for a while takes no adapter from those who use it", async () => {
   await using directory = await tempDirectory();
   await copyAdapter("reverse", `${directory.path}/adapters/a`);
-  const { watcher, names, lines } = await watching(`${directory.path}/adapters`);
+  const { look, names, lines } = await watching(`${directory.path}/adapters`);
   await Deno.rename(`${directory.path}/adapters`, `${directory.path}/away`);
-  for (let i = 0; i < 3; i++) await watcher.look();
+  await look(3);
   assertEquals(names(), ["a"]);
   assertEquals(lines.length, 1);
+});
+
+Deno.test("an adapter whose files do not come delays no other (SGLang #8162)", async () => {
+  await using directory = await tempDirectory();
+  const { registry } = deskOf();
+  const slow = Promise.withResolvers<null>();
+  const loaded: string[] = [];
+  const desk = {
+    unload: () => Promise.resolve(true),
+    replace(name: string) {
+      if (name === "slow") return slow.promise;
+      loaded.push(name);
+      return Promise.resolve(null);
+    },
+  };
+  const print = () => {};
+  const parent = "demo";
+  const watcher = new AdapterWatcher({ directory: directory.path, registry, desk, parent, print });
+  await watcher.start();
+  for (const name of ["slow", "then"]) await copyAdapter("reverse", `${directory.path}/${name}`);
+  // A pipe in an adapter's place would hold up whoever opens it.
+  await Deno.mkdir(`${directory.path}/pipe`);
+  for (const file of ["adapter_config.json", "adapter_model.safetensors"]) {
+    await new Deno.Command("mkfifo", { args: [`${directory.path}/pipe/${file}`] }).output();
+  }
+  await watcher.look();
+  await watcher.look();
+  assertEquals(loaded, ["then"]);
+  slow.resolve(null);
+  await watcher.settled();
 });
