@@ -9,10 +9,8 @@ import {
 } from "../../kernels/image_scatter/image_scatter.ts";
 import { ABSENT, HEADER_WORDS, type PackedPages } from "../../models/adapter_image.ts";
 import type { Pool } from "./gpu_buffers.ts";
-import type { compileGains, PipelineShape } from "./pipelines.ts";
+import type { GainPipeline, PipelineShape } from "./pipelines.ts";
 import type { Slice } from "./upload_queue.ts";
-
-export type Gains = Awaited<ReturnType<typeof compileGains>>;
 
 /** More at once would only take memory: the copies on the GPU are many times faster than the host's. */
 const LARGEST_SLICE = 64 * 2 ** 20;
@@ -119,7 +117,7 @@ export class AdapterUpload {
 
   /** Turns the DoRA magnitudes of the layers that `slice` completes into gains. */
   gains(
-    gains: Gains,
+    gains: readonly GainPipeline[],
     { packed, first, pages: count }: Slice,
     pools: readonly Pool[],
     weights: ReadonlyMap<string, GPUBuffer>,

@@ -6,10 +6,10 @@ import { RESULT_WORDS } from "../../kernels/sample/results.ts";
 import { PREFILL_TILE } from "../../kernels/attention_prefill/attention_prefill.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
 import type { SlotId, StepId } from "../../memory/ids.ts";
-import { AdapterUpload, type Gains } from "./adapter_upload.ts";
+import { AdapterUpload } from "./adapter_upload.ts";
 import { Forward } from "./forward.ts";
 import type { GpuBuffers, Pool, PoolLayout } from "./gpu_buffers.ts";
-import { compileGains, type PipelineShape } from "./pipelines.ts";
+import { compileGain, type GainPipeline, type PipelineShape } from "./pipelines.ts";
 import type { StepBounds } from "./step_bounds.ts";
 import { type PlanShape, planStep, type StepPlan } from "./step_plan.ts";
 import type { Command, Row, SteppedRow, Uploaded } from "./protocol.ts";
@@ -59,7 +59,8 @@ export class Executor {
   readonly #slots = new Map<SlotId, Slot>();
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #planShape: PlanShape;
-  #gains: Gains | null = null;
+  /** Of DoRA; compiled when the first adapter needs them. */
+  readonly #gains: GainPipeline[] = [];
   /** What the GPU refused, told by an event some time after the call. */
   #refusal: string | null = null;
   /** When a step was last read back. */
@@ -173,7 +174,15 @@ export class Executor {
 
   /** Sends as many slices of the waiting uploads as go between two steps; what that completes. */
   async uploadSome(): Promise<readonly Uploaded[]> {
-    const { layerLayout: { pageBytes }, uploadBytesPerStep } = this.#parts;
+    const { layerLayout: { pageBytes }, uploadBytesPerStep, compiler, config, shape } = this.#parts;
+    if (this.#uploads.first?.image.dora) {
+      // One after a step, as slices go: running streams wait for one at most.
+      const gain = await compileGain(compiler, config, shape, this.#gains.length);
+      if (gain) {
+        this.#gains.push(gain);
+        return [];
+      }
+    }
     const done: Uploaded[] = [];
     for (let left = uploadBytesPerStep; left > 0;) {
       const start = performance.now();
@@ -181,7 +190,7 @@ export class Executor {
       if (!slice) break;
       const { adapter, layerPages, headPages } = slice.upload;
       this.#upload.send(slice, slice.part === "layers" ? layerPages : headPages);
-      if (slice.part === "layers" && slice.upload.image.dora) await this.#computeGains(slice);
+      if (slice.part === "layers" && slice.upload.image.dora) this.#computeGains(slice);
       left -= slice.pages * pageBytes;
       this.#uploadBytes += slice.pages * pageBytes;
       this.#uploadSeconds += (performance.now() - start) / 1000;
@@ -193,11 +202,10 @@ export class Executor {
     return done;
   }
 
-  async #computeGains(slice: Slice): Promise<void> {
-    const { compiler, config, shape, weights, layerPools, buffers } = this.#parts;
+  #computeGains(slice: Slice): void {
+    const { weights, layerPools, buffers } = this.#parts;
     const [first] = slice.upload.layerPages;
     if (first === undefined) return;
-    this.#gains ??= await compileGains(compiler, config, shape);
     this.#upload.gains(this.#gains, slice, layerPools, weights, buffers.job, first);
   }
 

@@ -1,7 +1,7 @@
 import { attentionDecode } from "../../kernels/attention_decode/attention_decode.ts";
 import { attentionMerge } from "../../kernels/attention_merge/attention_merge.ts";
 import { attentionPrefill } from "../../kernels/attention_prefill/attention_prefill.ts";
-import type { Compiler } from "../../kernels/compiler.ts";
+import type { Compiler, Pipeline } from "../../kernels/compiler.ts";
 import { doraGain } from "../../kernels/dora_gain/dora_gain.ts";
 import { embed } from "../../kernels/embed/embed.ts";
 import { WEIGHT_DTYPES } from "../../kernels/linear.ts";
@@ -150,26 +150,39 @@ const FUSED: Readonly<Record<LayerModule, "qkv" | "o" | "gate_up" | "down">> = {
   down: "down",
 };
 
-/** DoRA's gain pipelines, one a module; compiled when the first DoRA adapter arrives. */
-export async function compileGains(
+/** DoRA's gain pipeline of one module. */
+export interface GainPipeline {
+  readonly module: number;
+  readonly weight: string;
+  readonly out: number;
+  readonly pipeline: Pipeline<keyof typeof doraGain.bindings>;
+}
+
+/** Compiles the gain pipeline of the `module`-th module of a layer; null where there is none. */
+export async function compileGain(
   compiler: Compiler,
   config: ModelConfig,
   shape: PipelineShape,
-) {
-  const gains = [];
-  const DTYPE = projectionDtype(shape);
-  const shapes = LAYER_MODULES.map((module) => ({
-    weight: FUSED[module],
-    shape: moduleShape(config, module),
-  }));
-  for (const [MODULE, { weight, shape: [OUT, IN] }] of shapes.entries()) {
-    const rows = (modules: typeof shapes) =>
-      modules.filter((other) => other.weight === weight)
-        .reduce((sum, { shape: [out] }) => sum + out, 0);
-    const ROW0 = rows(shapes.slice(0, MODULE));
-    const constants = { IN, OUT, ROW0, FUSED: rows(shapes), MODULE, DTYPE, WORKGROUP: 128 };
-    const pipeline = await compiler.compile(doraGain, { ...constants, ...shape.layerPages });
-    gains.push({ module: MODULE, weight, out: OUT, pipeline });
-  }
-  return gains;
+  module: number,
+): Promise<GainPipeline | null> {
+  const name = LAYER_MODULES[module];
+  if (name === undefined) return null;
+  const weight = FUSED[name];
+  const [out, IN] = moduleShape(config, name);
+  const rows = (names: readonly (typeof name)[]) =>
+    names.reduce(
+      (sum, other) => FUSED[other] === weight ? sum + moduleShape(config, other)[0] : sum,
+      0,
+    );
+  const pipeline = await compiler.compile(doraGain, {
+    IN,
+    OUT: out,
+    ROW0: rows(LAYER_MODULES.slice(0, module)),
+    FUSED: rows(LAYER_MODULES),
+    MODULE: module,
+    DTYPE: projectionDtype(shape),
+    WORKGROUP: 128,
+    ...shape.layerPages,
+  });
+  return { module, weight, out, pipeline };
 }

@@ -30,6 +30,11 @@ export class UploadQueue {
     return this.#waiting.length === 0;
   }
 
+  /** The one whose slices come next; undefined where nothing waits. */
+  get first(): Upload | undefined {
+    return this.#waiting[0];
+  }
+
   /** @throws {RangeError} unless the upload names as many pages as its image has. */
   push(upload: Upload): void {
     const { image: { layers, head }, layerPages, headPages } = upload;
