@@ -9,6 +9,7 @@ import { AdapterWatcher } from "./cli/adapter_watcher.ts";
 import { readApiKeys } from "./cli/api_keys.ts";
 import { CommanderError } from "commander";
 import { type Config, ConfigError, parseConfig } from "./cli/config.ts";
+import { explainError } from "./cli/explain_error.ts";
 import { observeEngine } from "./cli/engine_observer.ts";
 import { drainOnSignal } from "./cli/drain.ts";
 import { listen } from "./cli/listen.ts";
@@ -147,6 +148,6 @@ try {
   await serve(parseConfig(Deno.args, Deno.env));
 } catch (error) {
   if (error instanceof CommanderError) Deno.exit(error.exitCode === 0 ? 0 : 2);
-  console.error(error instanceof Error ? error.message : String(error));
+  console.error(explainError(error));
   Deno.exit(error instanceof ConfigError ? 2 : 1);
 }
