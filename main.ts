@@ -72,6 +72,13 @@ async function serve(config: Config): Promise<void> {
       maxBatchTokens: Math.max(config.maxBatchTokens, config.maxRunning),
       maxRunning: config.maxRunning,
       prefixCache: config.prefixCache === "on",
+      policy: {
+        names: config.policy,
+        agingMs: config.agingSeconds * 1000,
+        sloMs: config.sloSeconds * 1000,
+        clusterAdapters: config.clusterAdapters,
+        prices: config.tokenPrices,
+      },
       maxRoutes: 1,
     },
     engineProgram: (socket) => [
@@ -92,6 +99,7 @@ async function serve(config: Config): Promise<void> {
       ),
       vocabulary: tokenizer,
       capacity: config.maxQueued,
+      lateStart: config.policy.includes("abort"),
     },
     registry,
     observe: (event) => observe(event),
@@ -121,6 +129,7 @@ async function serve(config: Config): Promise<void> {
     ...(config.adminKey !== undefined && config.adminPort === undefined &&
       { adminKey: config.adminKey }),
     limits: new RateLimits(),
+    adapterWeights: config.adapterWeights,
     maxBodyBytes: config.maxBodyBytes,
   });
   const server = listen({ ...config, handler: app.fetch, what: `loading ${base}` });

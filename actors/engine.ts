@@ -22,6 +22,7 @@ const CAPACITY = { socket: 1024, executor: 64, loader: 64, former: 4096, memory:
 
 /** An adapter that failed to load is not looked at again for so long. */
 const RETRY_MS = 5000;
+const TICK_MS = 100;
 
 /** A Worker whose crash is this process's crash, and a link to it. */
 function startWorker<Out, In>(file: string, options: EngineOptions, capacity: number) {
@@ -103,6 +104,7 @@ async function run(options: EngineOptions): Promise<void> {
           maxRunning: options.maxRunning,
           maxBatchTokens: options.maxBatchTokens,
           maxLogitRows: ready.maxLogitRows,
+          policy: options.policy,
         },
         epoch,
         mailbox: former,
@@ -113,6 +115,10 @@ async function run(options: EngineOptions): Promise<void> {
       former,
     ),
   ];
+  // With nothing else to do no message comes, and still somebody may wait for too long.
+  if (options.policy.names.includes("abort")) {
+    setInterval(() => former.trySend({ kind: "tick" }), TICK_MS);
+  }
   for (const { name, stopped } of actors) {
     stopped.then((exit) =>
       fail(`${name} ${exit.kind}${exit.kind === "crashed" ? `: ${String(exit.error)}` : ""}`)

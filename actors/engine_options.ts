@@ -1,3 +1,5 @@
+import type { PolicyOptions } from "./policy_options.ts";
+
 /** What the front process tells the engine process at its start: plain data, already validated. */
 export interface EngineOptions {
   /** Unix socket on which the front listens. */
@@ -25,6 +27,8 @@ export interface EngineOptions {
   readonly maxRunning: number;
   /** KV of what sequences begin with alike is shared, and kept. */
   readonly prefixCache: boolean;
+  /** Who runs when there is not room for all. */
+  readonly policy: PolicyOptions;
   /** Adapters mixed in one request. */
   readonly maxRoutes: number;
 }

@@ -1,5 +1,6 @@
 // Whole steps of a Llama-3-8B shape with random weights: decode over its bytes floor, prefill in TFLOP/s,
 // the price of adapters, and how fast the model loads.
+import { POLICY_DEFAULTS } from "../actors/policy_options.ts";
 import { parseArgs } from "node:util";
 import { startExecutor } from "../actors/executor/start_executor.ts";
 import type { Route } from "../actors/executor/protocol.ts";
@@ -56,6 +57,7 @@ const { executor, parts } = await startExecutor({
   maxBatchTokens: small ? 128 : 2048,
   maxRunning: 128,
   prefixCache: true,
+  policy: POLICY_DEFAULTS,
   maxRoutes: 1,
 }, ({ label }) => {
   if (label !== "weights") return;

@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { z } from "zod";
+import { POLICY_NAMES } from "../actors/policy_options.ts";
 
 const bytes = z.string().regex(/^\d+(\.\d+)?\s*([kmgt]i?b?|b)?$/i, {
   message: "expected a number of bytes such as 512MiB or 40GB",
@@ -121,6 +122,61 @@ const OPTIONS = {
     about: "keep the KV of prompts and answers for requests that begin alike",
     fallback: "on",
     schema: z.enum(["on", "off"], { message: "expected on or off" }),
+  },
+  policy: {
+    flag: "--policy <names>",
+    about:
+      "who runs when there is not room for all, the deciding one first: fcfs, priority, vtc, " +
+      "abort, cluster, or several as in vtc,abort (docs/scheduling.md)",
+    fallback: "fcfs",
+    schema: z.string().transform((text) => text.split(",").map((name) => name.trim())).pipe(
+      z.array(z.enum(POLICY_NAMES, { message: `expected names out of ${POLICY_NAMES.join(", ")}` }))
+        .refine((names) => new Set(names).size === names.length, "expected each name once"),
+    ),
+  },
+  agingSeconds: {
+    flag: "--aging-seconds <seconds>",
+    about: "how long others may pass a request that does not fit, or that clustering holds up",
+    fallback: "5",
+    schema: seconds,
+  },
+  sloSeconds: {
+    flag: "--slo-seconds <seconds>",
+    about: "time to the first token that abort keeps to: who cannot have it gets 503 (abort)",
+    fallback: "6",
+    schema: seconds.pipe(z.number().positive("expected more than 0 seconds")),
+  },
+  clusterAdapters: {
+    flag: "--cluster-adapters <adapters>",
+    about: "distinct adapters in a batch; the base model is never held up (cluster)",
+    fallback: "8",
+    schema: count(1),
+  },
+  tokenPrices: {
+    flag: "--token-prices <prompt,output>",
+    about: "what a token of a prompt and of output counts in a fair share (vtc)",
+    fallback: "1,2",
+    schema: z.string().regex(/^\d+(\.\d+)?,\d+(\.\d+)?$/, "expected two numbers such as 1,2")
+      .transform((text) => {
+        const [prompt = 1, output = 1] = text.split(",").map(Number);
+        return { prompt, output };
+      }),
+  },
+  adapterWeights: {
+    flag: "--adapter-weights <name=weight,...>",
+    about: "fair shares of adapters, 1 where not named (vtc); tenants' are in their file",
+    fallback: "",
+    schema: z.string().regex(
+      /^([^=,]+=\d*\.?\d*[1-9]\d*(,(?!$)|$))*$/,
+      "expected names and weights above 0 such as upper=2,lower=0.5",
+    ).transform((text) =>
+      new Map(
+        text.split(",").filter((part) => part !== "").map((part) => {
+          const [name = "", weight] = part.split("=");
+          return [name, Number(weight)] as const;
+        }),
+      )
+    ),
   },
   maxQueued: {
     flag: "--max-queued <requests>",

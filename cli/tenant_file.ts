@@ -13,6 +13,7 @@ const Text = z.strictObject({
       ).min(1),
       adapters: z.array(z.string().min(1)).default([]),
       base: z.boolean().default(true),
+      weight: z.number().positive("expected a number above 0").optional(),
       limits: z.strictObject({
         requests_per_minute: limit,
         tokens_per_minute: limit,
@@ -32,11 +33,14 @@ export function parseTenants(text: string): ReadonlyMap<string, Tenant> {
     throw new SyntaxError(`${issue?.path.join(".") || "file"}: ${issue?.message}`);
   }
   const byKey = new Map<string, Tenant>();
-  for (const [name, { keys, adapters, base, limits }] of Object.entries(parsed.data.tenants)) {
+  for (
+    const [name, { keys, adapters, base, limits, weight }] of Object.entries(parsed.data.tenants)
+  ) {
     const tenant: Tenant = {
       name,
       base,
       adapters,
+      ...(weight !== undefined && { weight }),
       limits: {
         requestsPerMinute: limits.requests_per_minute ?? null,
         tokensPerMinute: limits.tokens_per_minute ?? null,

@@ -59,9 +59,14 @@ export async function answer(
   };
   const served = { name: params.model, adapter: model.kind === "adapter" };
   const adapters = model.kind === "adapter" ? model.routes : [];
+  const { weight = 1 } = tenant;
+  const ofAdapter = deps.adapterWeights?.get(params.model) ?? 1;
+  const shares = weight === 1 && ofAdapter === 1
+    ? undefined
+    : { tenant: weight, adapter: ofAdapter };
   const group = await SequenceGroup.open(
     deps.router,
-    requestsOf(params, { ...asked, id: frame.id, adapters, tenant: tenant.name }),
+    requestsOf(params, { ...asked, id: frame.id, adapters, tenant: tenant.name, shares }),
     {
       signal: c.get("gone"),
       timer: (index) => {

@@ -53,6 +53,10 @@ export class Metrics {
     "chorus_preemptions_total",
     "Sequences whose pages were taken, to be computed again later.",
   );
+  readonly #sheds = this.#counter(
+    "chorus_aborts_total",
+    "Sequences given up before they began, for their first token would have come too late.",
+  );
   readonly #steps = this.#counter("chorus_steps_total", "Steps of the engine.");
   readonly #prefixQueries = ["vllm:prefix_cache_queries_total", "chorus_prefix_query_tokens_total"]
     .map((name) => this.#counter(name, "Prompt tokens looked for in the prefix cache."));
@@ -98,8 +102,9 @@ export class Metrics {
     residentAdapters: this.#gauge("chorus_adapters_resident", "Adapters in GPU memory."),
     pageUse: this.#gauge("chorus_page_use_ratio", "Share of the pages in use, 0 to 1."),
   };
-  #last: Pick<EngineLoad, "preemptions" | "steps" | "prefixQueries" | "prefixHits"> = {
+  #last: Pick<EngineLoad, "preemptions" | "sheds" | "steps" | "prefixQueries" | "prefixHits"> = {
     preemptions: 0,
+    sheds: 0,
     steps: 0,
     prefixQueries: 0,
     prefixHits: 0,
@@ -139,6 +144,7 @@ export class Metrics {
     this.#load.pageUse.set(load.pages === 0 ? 0 : 1 - spare / load.pages);
     const grown = (now: number, before: number) => now >= before ? now - before : now;
     this.#preemptions.inc(grown(load.preemptions, this.#last.preemptions));
+    this.#sheds.inc(grown(load.sheds, this.#last.sheds));
     this.#steps.inc(grown(load.steps, this.#last.steps));
     for (const counter of this.#prefixQueries) {
       counter.inc(grown(load.prefixQueries, this.#last.prefixQueries));

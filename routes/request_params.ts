@@ -51,6 +51,10 @@ export const COMMON_PARAMS = {
   cache_salt: z.string().min(1).max(1024).nullish().openapi({
     description: "Only requests with the same salt share cached prefixes.",
   }),
+  priority: z.int().min(-(2 ** 31)).max(2 ** 31 - 1).nullish().openapi({
+    description: "Lower is served earlier, where the server's policy has classes (--policy " +
+      "priority); elsewhere without effect. 0 where it is not given.",
+  }),
   user: z.string().nullish().openapi({ description: "Accepted, without effect." }),
   metadata: z.record(z.string(), z.string()).nullish()
     .openapi({ description: "Accepted, without effect." }),
@@ -69,6 +73,8 @@ export interface Wanted {
   readonly maxTokens: number | null;
   /** null: nobody in particular. */
   readonly tenant: string | null;
+  /** As in GenerationRequest. */
+  readonly shares: GenerationRequest["shares"];
   /** As in SamplingParams. */
   readonly topLogprobs: number | null;
   readonly echo: boolean;
@@ -89,6 +95,8 @@ export function requestsOf(params: CommonParams, wanted: Wanted): GenerationRequ
       ignoreEos: params.ignore_eos ?? false,
       echo: wanted.echo,
       ...(wanted.tenant !== null && { tenant: wanted.tenant }),
+      ...(wanted.shares && { shares: wanted.shares }),
+      ...(typeof params.priority === "number" && { priority: params.priority }),
       ...(typeof params.cache_salt === "string" && { cacheSalt: params.cache_salt }),
     }))
   );

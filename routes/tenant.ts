@@ -9,6 +9,8 @@ export interface Tenant {
   /** Adapters by name; `*` stands for any text. */
   readonly adapters: readonly string[];
   readonly limits: TenantLimits;
+  /** Its share next to other tenants', where shares are kept to; absent: 1. */
+  readonly weight?: number;
 }
 
 /** null: no limit. A request for several choices counts as so many. */

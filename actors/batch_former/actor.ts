@@ -7,7 +7,8 @@ import type { EngineEvent } from "../request_router/protocol.ts";
 import type { Command } from "./protocol.ts";
 import type { Effects } from "./effects.ts";
 import { LoadReport } from "./load_report.ts";
-import { Scheduler, type SchedulerLimits } from "./scheduler.ts";
+import { Scheduler } from "./scheduler.ts";
+import type { SchedulerLimits } from "./scheduler_limits.ts";
 
 export interface BatchFormerWiring {
   readonly limits: SchedulerLimits;
@@ -47,10 +48,10 @@ export function batchFormer(wiring: BatchFormerWiring): Behavior<Scheduler, Comm
     async handle(scheduler, command): Promise<Next> {
       let next: Received<Command> = { state: "ok", value: command };
       for (; next.state === "ok"; next = mailbox.tryReceive()) {
-        scheduler.handle(next.value);
+        scheduler.handle(next.value, performance.now());
         await tell(scheduler.takeEffects());
       }
-      scheduler.plan();
+      scheduler.plan(performance.now());
       await tell(scheduler.takeEffects());
       if (failure) throw failure;
       const load = report.next(scheduler.load, scheduler.idle, performance.now());

@@ -10,7 +10,7 @@ export class FirstTokenClock {
   #since: number;
 
   /** `now` in milliseconds. */
-  constructor(now: () => number = () => performance.now()) {
+  constructor(now: () => number) {
     this.#now = now;
     this.#since = now();
   }

@@ -41,44 +41,42 @@ export function formBatch<C extends Candidate>(
   return picks;
 }
 
-/** A sequence in the queue, oldest first. */
+/** A sequence in the queue. */
 export interface Queued {
   /** It could run if it were given pages: no adapter is awaited and it has credit. */
   readonly admissible: boolean;
-  /** It did not fit when last asked for. */
-  readonly blocked: boolean;
-  /** How often a later one was admitted while this one did not fit. */
-  readonly passedOver: number;
+  /** Since when there has been no room for it; null: it was not asked for, or would fit. */
+  readonly blockedSince: number | null;
   readonly ready: number;
 }
 
-/** A sequence that was passed over so often lets nobody pass any more: it comes next. */
-export const PATIENCE = 32;
 /** Sequences that did not fit and are asked for again with every plan. */
 const PROBES = 16;
 
 /**
- * Which queued sequences to ask memory for, oldest first. Those that did not fit last time are asked for
- * beside the others, so that nobody waits behind them.
+ * Which queued sequences to ask memory for, in the order of `queue`. Those that did not fit last time are asked
+ * for beside the others, so that nobody waits behind them but where they bar the way.
  */
 export function pickAdmissions<Q extends Queued>(
   queue: Iterable<Q>,
   room: { readonly slots: number; readonly tokens: number },
+  bars: (queued: Q) => boolean,
 ): Q[] {
   let { slots, tokens } = room;
   let probes = PROBES;
   const picks: Q[] = [];
+  if (slots < 1 || tokens < 1) return picks;
   for (const queued of queue) {
-    if (slots < 1 || tokens < 1) break;
     if (!queued.admissible) continue;
-    if (queued.blocked) {
-      if (probes > 0) picks.push(queued);
-      probes--;
-      if (queued.passedOver >= PATIENCE) break;
-    } else {
+    if (queued.blockedSince === null) {
       picks.push(queued);
       slots--;
       tokens -= queued.ready;
+      if (slots < 1 || tokens < 1) break;
+    } else {
+      if (probes > 0) picks.push(queued);
+      probes--;
+      if (bars(queued)) break;
     }
   }
   return picks;

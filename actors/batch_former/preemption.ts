@@ -18,15 +18,19 @@ export interface Starved<V> {
 }
 
 /**
- * Running sequences (oldest first) to preempt so that the starved ones will fit. The oldest of those that
- * can go on keeps its pages: it ends one day, and then the next is the oldest, so every sequence ends.
+ * Running sequences (oldest first) to preempt so that the starved ones will fit: those of the highest rank first,
+ * of these the cheapest. Of those that can go on the oldest of the lowest rank keeps its pages: it ends one day,
+ * and then the next is that one, so every sequence ends.
  * @throws {Error} when there is nothing to take: memory that nobody holds cannot be exhausted.
  */
 export function chooseVictims<V extends Victim>(
   running: readonly V[],
   starved: readonly Starved<V>[],
+  rank: (state: V) => number = () => 0,
 ): V[] {
-  const oldest = running.find((state) => state.phase !== "leaving" && state.phase !== "holding");
+  const able = running.filter((state) => state.phase !== "leaving" && state.phase !== "holding");
+  const first = Math.min(...able.map(rank));
+  const oldest = able.find((state) => rank(state) === first);
   const candidates = running.filter((state) => state.phase !== "leaving" && state !== oldest);
   const victims: V[] = [];
   let coming = 0;
@@ -35,7 +39,9 @@ export function chooseVictims<V extends Victim>(
   for (const { grant } of starved) short += grant.neededPages;
   short -= Math.min(...starved.map(({ grant }) => grant.freePages));
   while (coming < short) {
-    const victim = cheapest(candidates.filter((state) => !victims.includes(state)));
+    const victim = cheapest(
+      lastRanked(candidates.filter((state) => !victims.includes(state)), rank),
+    );
     if (!victim) break;
     victims.push(victim);
     coming += victim.pages;
@@ -57,6 +63,11 @@ export function chooseHolder<V extends Victim>(
   return cheapest(
     running.filter((state) => state.phase === "holding" && state.heldSince <= since),
   );
+}
+
+function lastRanked<V>(candidates: readonly V[], rank: (state: V) => number): readonly V[] {
+  const last = Math.max(...candidates.map(rank));
+  return candidates.filter((state) => rank(state) === last);
 }
 
 /** The cheapest to compute again, the newest among equals; undefined where there is none. */

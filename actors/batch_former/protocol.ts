@@ -8,6 +8,12 @@ import type {
   Planned,
 } from "../memory_manager/protocol.ts";
 
+/** Weights of service: a tenant's next to other tenants', an adapter's next to others of its tenant. */
+export interface Shares {
+  readonly tenant: number;
+  readonly adapter: number;
+}
+
 /** A sequence to run, as the ledger knows it. After a replay `generated` is not empty. */
 export interface Sequence {
   readonly id: RequestId;
@@ -23,6 +29,10 @@ export interface Sequence {
   readonly promptLogprobs: boolean;
   /** Whose it is; absent: nobody's in particular. */
   readonly tenant?: string;
+  /** Where shares are kept to; absent: 1 each. */
+  readonly shares?: Shares;
+  /** Lower goes first, where the policy has classes; absent: 0. */
+  readonly priority?: number;
   /** Only sequences with the same salt share KV; absent: those without any. */
   readonly cacheSalt?: string;
   /** Tokens that may be made before the first `extend_credit`. */
@@ -34,6 +44,8 @@ export type Command =
   /** End a sequence early: its client went away, or a stop string was found. Unknown ids are ignored. */
   | { readonly kind: "cancel"; readonly request: RequestId }
   | { readonly kind: "extend_credit"; readonly request: RequestId; readonly tokens: number }
+  /** Time has passed: somebody may have waited for too long. */
+  | { readonly kind: "tick" }
   | Planned
   | AdapterResident
   | AdapterArrived

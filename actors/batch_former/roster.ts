@@ -2,7 +2,6 @@ import { type RequestId, type SlotId, slotId } from "../../memory/ids.ts";
 import type { ResidentAdapter } from "../memory_manager/protocol.ts";
 import type { OutputEnd } from "../request_router/protocol.ts";
 import { Effects } from "./effects.ts";
-import { PATIENCE } from "./policy.ts";
 import type { SequenceState } from "./sequence_state.ts";
 
 /**
@@ -13,6 +12,8 @@ export class Roster {
   /** What is to be said since it was last taken. */
   effects = new Effects();
   preemptions = 0;
+  /** Sequences given up before they began. */
+  sheds = 0;
   /** Prompt tokens of sequences admitted for the first time, and those whose KV was found. */
   prefixQueries = 0;
   prefixHits = 0;
@@ -23,8 +24,11 @@ export class Roster {
   readonly #all = new Map<RequestId, SequenceState>();
   readonly #queue: SequenceState[] = [];
   readonly #running: SequenceState[] = [];
+  readonly #now: () => number;
 
-  constructor(slots: number) {
+  /** `now` in milliseconds. */
+  constructor(slots: number, now: () => number) {
+    this.#now = now;
     this.#slots = slots;
     this.#free = Array.from({ length: slots }, (_, i) => slotId(slots - 1 - i));
   }
@@ -102,6 +106,13 @@ export class Roster {
     this.end(state.request);
   }
 
+  /** Gives up a sequence that has not begun; its client is told to come again. */
+  shed(state: SequenceState, error: string): void {
+    this.sheds++;
+    this.report(state.request, { kind: "shed", error });
+    this.end(state.request);
+  }
+
   /** Tells the end of a sequence that made nothing more. */
   report(request: RequestId, end: OutputEnd): void {
     this.effects.outputs.push({ request, tokens: [], promptLogprobs: [], end });
@@ -126,7 +137,7 @@ export class Roster {
     }
     if (state.reserved) this.#release(state);
     if (!state.preempted) return void this.#all.delete(state.request);
-    state.requeue(PATIENCE);
+    state.requeue(this.#now());
     insert(this.#queue, state);
   }
 

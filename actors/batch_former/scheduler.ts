@@ -3,23 +3,18 @@ import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
 import type * as Executor from "../executor/protocol.ts";
 import type * as MemoryManager from "../memory_manager/protocol.ts";
 import type { EngineLoad, StepSeconds } from "../request_router/protocol.ts";
+import { Admissions } from "./admissions.ts";
 import type { Effects } from "./effects.ts";
 import { Flights } from "./flights.ts";
-import { formBatch, PATIENCE, pickAdmissions } from "./policy.ts";
+import { POLICY_DEFAULTS } from "../policy_options.ts";
+import { formBatch } from "./policy.ts";
 import { chooseHolder, chooseVictims, type Starved } from "./preemption.ts";
 import type { Command, Sequence } from "./protocol.ts";
 import { Roster } from "./roster.ts";
+import { checkLimits, type SchedulerLimits } from "./scheduler_limits.ts";
 import { SequenceState } from "./sequence_state.ts";
 import { UNKNOWN_MEMORY } from "./unknown_memory.ts";
-import { upcomingAdapters } from "./upcoming_adapters.ts";
-
-export interface SchedulerLimits {
-  /** Sequences that hold a slot at once. */
-  readonly maxRunning: number;
-  readonly maxBatchTokens: number;
-  /** Rows of logits of one step. */
-  readonly maxLogitRows: number;
-}
+import { wantOf } from "./wants.ts";
 
 interface OpenPlan {
   readonly plan: number;
@@ -30,11 +25,14 @@ interface OpenPlan {
 
 /** One step runs while the next one waits at the executor. */
 const STEPS_IN_FLIGHT = 2;
+/** Steps for which a sequence may do without credit while others wait for its place. */
+const PATIENCE = 32;
 
 /** Decides which sequences run: asks memory on their behalf, forms steps of those it could serve. */
 export class Scheduler {
   readonly #limits: SchedulerLimits;
   readonly #roster: Roster;
+  readonly #admissions: Admissions;
   readonly #flights = new Flights();
   #open: OpenPlan | null = null;
   #usage: MemoryManager.MemoryUsage = UNKNOWN_MEMORY.usage;
@@ -44,21 +42,21 @@ export class Scheduler {
   /** Something happened since the last plan that may make another one succeed. */
   #changed = false;
   #arrivals = 0;
+  /** Milliseconds, as of the last message. */
+  #now = 0;
+  readonly #clock = () => this.#now;
   #plans = 0;
   #steps = 0;
   #stepSeconds: StepSeconds = { encode: 0, gpu: 0, read: 0 };
 
   /** @throws {RangeError} when the limits do not let every running sequence have a token. */
   constructor(limits: SchedulerLimits) {
-    const { maxRunning, maxBatchTokens, maxLogitRows } = limits;
-    if (maxRunning < 1 || maxBatchTokens < maxRunning || maxLogitRows < maxRunning) {
-      throw new RangeError(
-        `Cannot schedule: maxRunning must be at least 1, maxBatchTokens and maxLogitRows at least ` +
-          `maxRunning, received ${maxRunning}, ${maxBatchTokens} and ${maxLogitRows}`,
-      );
-    }
+    checkLimits(limits);
+    const { maxRunning, maxBatchTokens } = limits;
     this.#limits = limits;
-    this.#roster = new Roster(maxRunning);
+    this.#roster = new Roster(maxRunning, this.#clock);
+    const policy = limits.policy ?? POLICY_DEFAULTS;
+    this.#admissions = new Admissions(this.#roster, policy, maxBatchTokens);
   }
 
   /** What is to be sent since the last call. */
@@ -74,13 +72,17 @@ export class Scheduler {
   get load(): EngineLoad {
     const { running, queue, preemptions } = this.#roster;
     const [waiting, steps, stepSeconds] = [queue.length, this.#steps, this.#stepSeconds];
-    const { prefixQueries, prefixHits } = this.#roster;
+    const { prefixQueries, prefixHits, sheds } = this.#roster;
     const load = { running: running.length, waiting, ...this.#usage, residency: this.#residency };
-    return { ...load, preemptions, steps, stepSeconds, prefixQueries, prefixHits };
+    return { ...load, preemptions, sheds, steps, stepSeconds, prefixQueries, prefixHits };
   }
 
-  /** @throws {Error} when a step failed or an answer makes no sense: the engine must start anew. */
-  handle(command: Command): void {
+  /**
+   * `now` in milliseconds of a clock that never goes back.
+   * @throws {Error} when a step failed or an answer makes no sense: the engine must start anew.
+   */
+  handle(command: Command, now: number): void {
+    this.#now = now;
     switch (command.kind) {
       case "submit":
         this.#submit(command.sequence);
@@ -91,6 +93,8 @@ export class Scheduler {
       case "extend_credit":
         this.#roster.get(command.request)?.extendCredit(command.tokens);
         break;
+      case "tick":
+        return; // the plan that follows looks who has waited for too long
       case "planned":
         return this.#planned(command);
       case "adapter_resident":
@@ -114,16 +118,16 @@ export class Scheduler {
   }
 
   /** Asks memory for the next step, unless two are in flight, an answer is due, or nothing could run. */
-  plan(): void {
+  plan(now: number): void {
+    this.#now = now;
+    if (this.#admissions.shed(now)) this.#changed = true;
     if (this.#open || this.#flights.count >= STEPS_IN_FLIGHT || !this.#changed) return;
     this.#changed = false;
-    this.#parkHolder();
+    this.#parkHolder(false);
+    let draw = this.#admissions.draw(now);
+    if (draw.heldUp && this.#parkHolder(true)) draw = this.#admissions.draw(now);
+    const { picks: admissions, upcoming } = draw;
     const running = this.#roster.running.filter((state) => state.ready > 0);
-    const demand = running.reduce((sum, state) => sum + state.ready, 0);
-    const admissions = pickAdmissions(this.#roster.queue, {
-      slots: this.#roster.freeSlots,
-      tokens: this.#limits.maxBatchTokens - demand,
-    });
     const asked = [...running, ...admissions];
     // An empty plan at rest tells how much is free after the last release.
     const refresh = this.#flights.count === 0 && this.#usageIsOld;
@@ -131,19 +135,7 @@ export class Scheduler {
     for (const state of asked) state.holds++;
     this.#open = { plan: ++this.#plans, asked, releases: this.#roster.releases };
     const spareTokens = running.length * BLOCK_TOKENS;
-    const wants = asked.map((state) => {
-      const queued = state.phase === "queued";
-      const written = state.takeWritten();
-      return {
-        request: state.request,
-        tokens: state.wantedTokens,
-        adapters: state.sequence.adapters.map((route) => route.adapter),
-        spareTokens: queued ? spareTokens : 0,
-        ...(queued && { prefix: state.prefix }),
-        ...(written && { written }),
-      };
-    });
-    const upcoming = upcomingAdapters(this.#roster.queue, admissions);
+    const wants = asked.map((state) => wantOf(state, spareTokens));
     this.#roster.effects.memory.push({ kind: "plan", plan: this.#plans, wants, upcoming });
   }
 
@@ -172,13 +164,13 @@ export class Scheduler {
     if (this.#roster.get(request)) {
       throw new RangeError(`Cannot submit sequence: its id is in use, received ${request}`);
     }
-    const state = new SequenceState(sequence, this.#arrivals++);
+    const state = new SequenceState(sequence, this.#arrivals++, this.#clock);
     if (prompt.length === 0 || maxTokens < 1) {
       const error = `Cannot run sequence: prompt and maxTokens must be at least 1 token, ` +
         `received ${prompt.length} and ${maxTokens}`;
       this.#roster.report(request, { kind: "failed", error });
     } else if (state.end) this.#roster.report(request, state.end);
-    else this.#roster.add(state);
+    else this.#admissions.add(state);
   }
 
   /** Turns grants into a step, and finds pages for running sequences that got none. */
@@ -192,7 +184,7 @@ export class Scheduler {
     this.#residency = residency;
     this.#releasesInUsage = releases;
     const queued = asked.filter((state) => state.phase === "queued");
-    const blocked = new Set(queued.filter((state) => state.blocked));
+    const blocked = new Set(queued.filter((state) => state.blockedSince !== null));
     const able: SequenceState[] = [];
     const starved: Starved<SequenceState>[] = [];
     asked.forEach((state, index) => {
@@ -207,13 +199,12 @@ export class Scheduler {
       if (grant.kind === "granted") able.push(state);
       if (grant.kind === "exhausted") starved.push({ state, grant });
     });
-    this.#countPassing(queued);
     this.#formStep(able);
     if (starved.length > 0) this.#feed(starved);
     // An answer that is news makes room to ask for others; and with nothing under way no event will
     // come, so the next plan must take from those who hold.
     const still = queued.filter((state) =>
-      blocked.has(state) && state.phase === "queued" && state.blocked
+      blocked.has(state) && state.phase === "queued" && state.blockedSince !== null
     );
     const holding = this.#roster.running.some((state) => state.phase === "holding");
     const stuck = this.idle && still.length > 0 && holding;
@@ -225,13 +216,15 @@ export class Scheduler {
       case "granted":
         state.takePages(grant.newPages, grant.cached);
         state.arriving = new Set(grant.arriving);
-        if (state.phase === "queued") this.#roster.admit(state, grant.adapters);
+        if (state.phase === "queued") {
+          this.#admissions.admit(state, grant.adapters, this.#now);
+        }
         break;
       case "waiting":
         state.awaitsAdapter = true;
         break;
       case "exhausted":
-        state.blocked = state.phase === "queued";
+        if (state.phase === "queued") state.blockedSince ??= this.#now;
         break;
       case "refused":
         // A token in flight may yet end it in good order.
@@ -240,11 +233,6 @@ export class Scheduler {
       default:
         grant satisfies never;
     }
-  }
-
-  #countPassing(asked: readonly SequenceState[]): void {
-    const newest = Math.max(...asked.map((state) => state.slot === null ? -1 : state.arrival));
-    for (const state of asked) if (state.blocked && state.arrival < newest) state.passedOver++;
   }
 
   #formStep(candidates: readonly SequenceState[]): void {
@@ -262,7 +250,9 @@ export class Scheduler {
   #feed(starved: readonly Starved<SequenceState>[]): void {
     // Pages came back while the plan was open, or will when an upload that nobody needs ends: ask again first.
     if (this.#usageIsOld || this.#residency.arrivingPages > 0) return;
-    for (const victim of chooseVictims(this.#roster.running, starved)) this.#roster.preempt(victim);
+    const { running } = this.#roster;
+    const victims = chooseVictims(running, starved, (state) => this.#admissions.rank(state));
+    for (const victim of victims) this.#roster.preempt(victim);
   }
 
   #stepped(stepped: Executor.Stepped): void {
@@ -271,22 +261,30 @@ export class Scheduler {
     if (stepped.seconds) this.#stepSeconds = longer(this.#stepSeconds, stepped.seconds);
     for (const { state, row, result } of landed) {
       const output = state.takeResult(row, result);
-      if (output) this.#roster.effects.outputs.push(output);
+      if (output) {
+        this.#admissions.served(state, output.tokens.length);
+        this.#roster.effects.outputs.push(output);
+      }
       if (state.phase === "holding") state.heldSince = this.#steps;
       this.#roster.settle(state);
     }
   }
 
-  /** Sends a sequence without credit back to the queue where others have long waited for its slot or pages. */
-  #parkHolder(): void {
+  /**
+   * Sends a sequence without credit back to the queue where others have long waited for its slot or pages, or
+   * are held up because of it; true where it did.
+   */
+  #parkHolder(heldUp: boolean): boolean {
     const { running, queue, freeSlots } = this.#roster;
-    const waiting = queue.some((state) =>
-      state.admissible && (freeSlots === 0 || (state.blocked && !this.#usageIsOld))
+    const waiting = heldUp || queue.some((state) =>
+      state.admissible &&
+      (freeSlots === 0 || (state.blockedSince !== null && !this.#usageIsOld))
     );
-    if (!waiting) return;
+    if (!waiting) return false;
     const stuck = this.#flights.count === 0 && !running.some((state) => state.ready > 0);
     const holder = chooseHolder(running, stuck ? Infinity : this.#steps - PATIENCE);
     if (holder) this.#roster.preempt(holder);
+    return holder !== undefined;
   }
 }
 

@@ -6,6 +6,7 @@ import type { Output, OutputEnd } from "../request_router/protocol.ts";
 import { FirstTokenClock } from "./first_token_clock.ts";
 import { PromptReport } from "./prompt_report.ts";
 import type { Sequence } from "./protocol.ts";
+import { SequenceJob } from "./sequence_job.ts";
 
 /**
  * ```
@@ -18,16 +19,11 @@ import type { Sequence } from "./protocol.ts";
 export type Phase = "queued" | "prefilling" | "decoding" | "holding" | "leaving";
 
 /** One sequence between submission and end: what is known, what is computed, what is in flight. */
-export class SequenceState {
-  readonly sequence: Sequence;
-  /** Order of submission, which is age. */
-  readonly arrival: number;
+export class SequenceState extends SequenceJob {
   /** Steps in flight, and the open plan, that name this sequence. */
   holds = 0;
-  /** Plans in which a later sequence was admitted while this one did not fit. */
-  passedOver = 0;
-  /** It did not fit when last asked for. */
-  blocked = false;
+  /** Since when it has not fitted; null: it was not asked for, or has pages. */
+  blockedSince: number | null = null;
   /** Granted, but still being uploaded: it takes part in no step before. */
   arriving = new Set<AdapterId>();
   /** Step count at which it ran out of credit. */
@@ -57,19 +53,23 @@ export class SequenceState {
   #cachedTold = false;
   #leaving: "ended" | "preempted" | null = null;
 
-  constructor(sequence: Sequence, arrival: number) {
+  /** `now` in milliseconds. */
+  constructor(sequence: Sequence, arrival: number, now: () => number) {
+    super(sequence, arrival, now());
     const { prompt, generated, credit, promptLogprobs } = sequence;
-    this.sequence = sequence;
-    this.arrival = arrival;
     this.#tokens = [...prompt, ...generated];
     this.#credit = generated.length + credit;
-    this.#clock = generated.length === 0 ? new FirstTokenClock() : null;
+    this.#clock = generated.length === 0 ? new FirstTokenClock(now) : null;
     // Before a sequence's first token all of its prompt was reported: a replay need not do it again.
     this.#report = new PromptReport(prompt, promptLogprobs && generated.length === 0);
   }
 
   get request(): RequestId {
     return this.sequence.id;
+  }
+
+  get begun(): boolean {
+    return this.#cached !== null || this.sequence.generated.length > 0;
   }
 
   get slot(): SlotId | null {
@@ -162,8 +162,7 @@ export class SequenceState {
     // What keeps an admitted sequence from its first row is its adapter's upload.
     if (this.sequence.adapters.length > 0) this.#clock?.turnTo("adapterMs");
     this.#cached ??= Math.min(this.#computed, this.sequence.prompt.length);
-    this.blocked = false;
-    this.passedOver = 0;
+    this.blockedSince = null;
   }
 
   /** The first `cached` tokens of a newcomer's KV are in its pages already. */
@@ -239,12 +238,11 @@ export class SequenceState {
     this.pages = 0;
   }
 
-  /** Back in the queue after a preemption, where nobody may pass it: memory is short as it is. */
-  requeue(passedOver: number): void {
+  /** Back in the queue after a preemption: memory is short as it is. */
+  requeue(now: number): void {
     this.#leaving = null;
     this.#clock?.turnTo("queueMs");
-    this.blocked = true;
-    this.passedOver = passedOver;
+    this.blockedSince = now;
   }
 
   /** @throws {Error} when its counters contradict each other. */

@@ -2,7 +2,7 @@ import type { AdapterId } from "../../memory/ids.ts";
 import type { AdapterRoute } from "../sampling.ts";
 
 interface Queued {
-  readonly sequence: { readonly adapters: readonly AdapterRoute[] };
+  readonly adapters: readonly AdapterRoute[];
 }
 
 /** Sequences of the queue that are looked at, and adapters that are named: memory can bring few at once anyway. */
@@ -20,7 +20,7 @@ export function upcomingAdapters<Q extends Queued>(
   for (const queued of queue) {
     if (++seen > SEQUENCES) break;
     if (now.has(queued)) continue;
-    for (const { adapter } of queued.sequence.adapters) {
+    for (const { adapter } of queued.adapters) {
       if (named.size < ADAPTERS) named.add(adapter);
     }
   }

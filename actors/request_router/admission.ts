@@ -83,6 +83,8 @@ export function admission(
       stopTokenIds: [...new Set([...eos, ...request.stopTokenIds])],
       promptLogprobs: request.echo && request.sampling.topLogprobs !== null,
       ...(request.tenant !== undefined && { tenant: request.tenant }),
+      ...(request.shares !== undefined && { shares: request.shares }),
+      ...(request.priority !== undefined && { priority: request.priority }),
       ...(request.cacheSalt !== undefined && { cacheSalt: request.cacheSalt }),
     },
   };

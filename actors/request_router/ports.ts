@@ -46,4 +46,9 @@ export interface RouterOptions extends Omit<AdmissionBounds, "limits"> {
   readonly capacity: number;
   /** Tokens of a request that may be made ahead of its reader. */
   readonly window: number;
+  /**
+   * A request has started when there is something of it, not when it waits: as long as it may still be given up, its
+   * reader is to be able to say so with a status.
+   */
+  readonly lateStart?: boolean;
 }

@@ -1,6 +1,7 @@
 import type { AdapterId, Epoch, RequestId } from "../../memory/ids.ts";
 import type { AdapterShape } from "../../models/adapter_image.ts";
 import type { Residency } from "../memory_manager/protocol.ts";
+import type { Shares } from "../batch_former/protocol.ts";
 import type { AdapterRoute, SamplingParams, TokenLogprobs } from "../sampling.ts";
 
 /** What a client asked for, already validated; text is tokenised by the router. */
@@ -19,6 +20,10 @@ export interface GenerationRequest {
   readonly echo: boolean;
   /** Whose it is; absent: nobody's in particular. */
   readonly tenant?: string;
+  /** Where shares are kept to; absent: 1 each. */
+  readonly shares?: Shares;
+  /** Lower goes first, where the policy has classes; absent: 0. */
+  readonly priority?: number;
   /** Only requests with the same salt share KV; absent: those without any. */
   readonly cacheSalt?: string;
 }
@@ -121,7 +126,9 @@ export interface OutputToken {
 
 export type OutputEnd =
   | { readonly kind: "finished"; readonly reason: "stop" | "length" }
-  | { readonly kind: "failed"; readonly error: string };
+  | { readonly kind: "failed"; readonly error: string }
+  /** Given up before it began, for there was no room in time: it may come again. */
+  | { readonly kind: "shed"; readonly error: string };
 
 export interface EngineLimits {
   /** Longest prompt plus output, in tokens. */
@@ -145,6 +152,8 @@ export interface EngineLoad {
   readonly residentAdapters: readonly AdapterId[];
   readonly residency: Residency;
   readonly preemptions: number;
+  /** Sequences given up before they began. */
+  readonly sheds: number;
   readonly steps: number;
   /** Prompt tokens of the sequences that began to run, and those of them found in the prefix cache. */
   readonly prefixQueries: number;

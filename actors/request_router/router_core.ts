@@ -26,6 +26,8 @@ interface Stream {
   times: FirstTokenTimes | null;
   /** What the first engine that ran it found computed; null until it says so. */
   cached: number | null;
+  /** Its reader was told that it has started. */
+  started: boolean;
 }
 
 /** What is true of all requests: each message changes the ledger and says what follows from it. */
@@ -94,7 +96,7 @@ export class RouterCore {
     this.#ledger.admit(request.id);
     const continues = request.prompt.kind !== "chat";
     const text = new TextStream(this.#options.vocabulary, { stop: request.stop, continues });
-    const fresh = { prompt: [], echo: null, times: null, cached: null };
+    const fresh = { prompt: [], echo: null, times: null, cached: null, started: false };
     this.#streams.set(request.id, { request, text, ...fresh });
     const encoding = this.#encode(request.prompt);
     if (!(encoding instanceof Promise)) return this.#encoded(request.id, encoding);
@@ -125,9 +127,18 @@ export class RouterCore {
     stream.prompt = encoding.tokens;
     const sequence = this.#ledger.prepare(admitted.plan);
     if (sequence) this.#command({ kind: "submit", sequence });
-    if (!this.#emit(id, { kind: "started", promptTokens: encoding.tokens })) return;
     if (admitted.plan.promptLogprobs) stream.echo = [];
-    else if (request.echo) this.#echo(stream, null);
+    if (!this.#options.lateStart) this.#start(stream);
+  }
+
+  /** Says that the request runs; false where nobody reads any more. */
+  #start(stream: Stream): boolean {
+    if (stream.started) return true;
+    stream.started = true;
+    const { request, prompt } = stream;
+    if (!this.#emit(request.id, { kind: "started", promptTokens: prompt })) return false;
+    if (stream.echo === null && request.echo) this.#echo(stream, null);
+    return true;
   }
 
   #consumed(id: RequestId, taken: number): void {
@@ -160,6 +171,7 @@ export class RouterCore {
     const { tokens, end } = stream.request.maxTokens === 0
       ? promptAlone(progress.output)
       : progress.output;
+    if (end?.kind !== "shed" && !this.#start(stream)) return;
     stream.times ??= times ?? null;
     stream.cached ??= cachedTokens ?? null;
     if (stream.echo) {
@@ -172,6 +184,7 @@ export class RouterCore {
       if (!this.#emit(id, event)) return;
     }
     if (end?.kind === "failed") return this.#fail(id, "internal", end.error, true);
+    if (end?.kind === "shed") return this.#fail(id, "unavailable", end.error, true);
     if (piece.reason === null) return;
     const usage = {
       promptTokens: stream.prompt.length,

@@ -1,6 +1,7 @@
 /// <reference lib="deno.window" />
 // The front process as main.ts starts it, with the demo's tokenizer and an engine that has no model; beside the real
 // routes, GET /bench/load tells this thread's event-loop delay since the last time it was asked.
+import { POLICY_DEFAULTS } from "../../actors/policy_options.ts";
 import { fileURLToPath } from "node:url";
 import { LongPrompts } from "../../actors/request_router/long_prompts.ts";
 import { promptEncoder } from "../../actors/request_router/prompt_encoder.ts";
@@ -39,6 +40,7 @@ async function serve(streams: number, stepMs: number): Promise<void> {
       maxBatchTokens: Math.max(512, 2 * streams),
       maxRunning: streams,
       prefixCache: true,
+      policy: POLICY_DEFAULTS,
       maxRoutes: 1,
     },
     engineProgram: () => ["run", "-A", `${root}bench/support/instant_engine.ts`, `${stepMs}`],

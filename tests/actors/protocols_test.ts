@@ -57,6 +57,9 @@ const sequence: BatchFormer.Sequence = {
   stopTokenIds: [2],
   promptLogprobs: true,
   cacheSalt: "blue",
+  tenant: "acme",
+  shares: { tenant: 2, adapter: 0.5 },
+  priority: -1,
   credit: 128,
 };
 const resident: MemoryManager.ResidentAdapter = {
@@ -99,6 +102,7 @@ const load: EngineLoad = {
     uploadSeconds: 0.25,
   },
   preemptions: 0,
+  sheds: 0,
   steps: 12,
   prefixQueries: 0,
   prefixHits: 0,
@@ -107,6 +111,7 @@ const {
   running: _r,
   waiting: _w,
   preemptions: _p,
+  sheds: _d,
   steps: _s,
   prefixQueries: _q,
   prefixHits: _h,
@@ -150,6 +155,7 @@ const batchFormer: Samples<BatchFormer.Command> = {
   submit: { kind: "submit", sequence },
   cancel: { kind: "cancel", request },
   extend_credit: { kind: "extend_credit", request, tokens: 32 },
+  tick: { kind: "tick" },
   planned,
   adapter_resident,
   adapter_arrived,

@@ -100,20 +100,22 @@ strictly("the engine's load shows as gauges; its counters survive its restart", 
     residentAdapters: [adapterId("a"), adapterId("b")],
     residency: UNKNOWN_MEMORY.residency,
     preemptions: 4,
+    sheds: 2,
     steps: 1000,
     prefixQueries: 100,
     prefixHits: 60,
   };
   metrics.load(load);
   metrics.load({ ...load, preemptions: 5, steps: 1100 });
-  metrics.load({ ...load, preemptions: 0, steps: 10, prefixQueries: 30, prefixHits: 1 });
+  metrics.load({ ...load, preemptions: 0, sheds: 0, steps: 10, prefixQueries: 30, prefixHits: 1 });
   ready = true;
   const samples = await scrape(edge);
   const seen = Object.fromEntries(
     [...samples].filter(([name]) =>
-      /^chorus_(sequences|pages|page|adapters_resident|pree|steps|ready|prefix)|^vllm:prefix/.test(
-        name,
-      )
+      /^chorus_(sequences|aborts|pages|page|adapters_resident|pree|steps|ready|prefix)|^vllm:prefix/
+        .test(
+          name,
+        )
     ),
   );
   assertEquals(seen, {
@@ -128,6 +130,7 @@ strictly("the engine's load shows as gauges; its counters survive its restart", 
     chorus_adapters_resident: 2,
     chorus_page_use_ratio: 0.7,
     chorus_preemptions_total: 5,
+    chorus_aborts_total: 2,
     chorus_prefix_query_tokens_total: 130,
     chorus_prefix_hit_tokens_total: 61,
     "vllm:prefix_cache_queries_total": 130,

@@ -17,6 +17,7 @@ const LOAD = {
   residentAdapters: [] as readonly AdapterId[],
   residency: UNKNOWN_MEMORY.residency,
   preemptions: 0,
+  sheds: 0,
   prefixQueries: 0,
   prefixHits: 0,
   steps: 1,

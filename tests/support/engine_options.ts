@@ -1,3 +1,4 @@
+import { POLICY_DEFAULTS } from "../../actors/policy_options.ts";
 import type { EngineOptions } from "../../actors/engine_options.ts";
 
 /** Options for an executor or engine on a tiny model; `gpu` follows the suite's CHORUS_GPU. */
@@ -19,6 +20,7 @@ export function testOptions(
     uploadBytesPerStep: 2 ** 20,
     maxBatchTokens: 128,
     prefixCache: true,
+    policy: POLICY_DEFAULTS,
     maxRunning: 32,
     maxRoutes: 2,
     ...more,

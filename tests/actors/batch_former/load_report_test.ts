@@ -14,6 +14,7 @@ const load = (running: number): EngineLoad => ({
   residentAdapters: NONE,
   residency: UNKNOWN_MEMORY.residency,
   preemptions: 0,
+  sheds: 0,
   steps: 0,
   prefixQueries: 0,
   prefixHits: 0,

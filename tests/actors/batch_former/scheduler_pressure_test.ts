@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { POLICY_DEFAULTS } from "../../../actors/policy_options.ts";
 import { sequenceOf } from "./sequences.ts";
 import { assertFinished, type EngineShape, SimulatedEngine } from "./simulated_engine.ts";
 
@@ -84,7 +85,8 @@ Deno.test("a sequence without credit makes way in the end where others keep the 
 });
 
 Deno.test("a request that does not fit lets smaller ones pass, but not for ever", () => {
-  const engine = engineOf({ layerPages: 8 });
+  const policy = { ...POLICY_DEFAULTS, agingMs: 100 };
+  const engine = engineOf({ layerPages: 8, policy });
   const first = sequenceOf("first", 60, { maxTokens: 60 });
   const big = sequenceOf("big", 90, { maxTokens: 4 });
   engine.submit(first);

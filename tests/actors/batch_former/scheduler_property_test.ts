@@ -1,5 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
+import {
+  POLICY_DEFAULTS,
+  type PolicyName,
+  type PolicyOptions,
+} from "../../../actors/policy_options.ts";
 import type { Sequence } from "../../../actors/batch_former/protocol.ts";
 import type { RequestId } from "../../../memory/ids.ts";
 import { randomSource } from "../../support/random.ts";
@@ -55,6 +60,18 @@ function randomSequence(random: () => number, id: string, adapters: readonly str
   });
 }
 
+/** What policies look at, drawn apart so that the sequences are the same under each. */
+function marked(sequence: Sequence, random: () => number): Sequence {
+  return {
+    ...sequence,
+    ...(random() < 0.4 && {
+      tenant: `t${below(random, 2)}`,
+      shares: { tenant: 1 + below(random, 2), adapter: 1 },
+    }),
+    ...(random() < 0.5 && { priority: below(random, 4) - 2 }),
+  };
+}
+
 /** A request that may fail: it would not fit even if nothing else were in memory. */
 function mayFail(sequence: Sequence, shape: EngineShape): boolean {
   const names = new Set(sequence.adapters.map(({ adapter }) => adapter));
@@ -73,6 +90,7 @@ function mayFail(sequence: Sequence, shape: EngineShape): boolean {
 interface Totals {
   finished: number;
   failed: number;
+  shed: number;
   preemptions: number;
   uploads: number;
   /** Prompt tokens found in the prefix cache. */
@@ -84,10 +102,11 @@ function live(shape: EngineShape, seed: number, totals: Totals): void {
   const engine = new SimulatedEngine(shape);
   const names = Object.keys(shape.adapters);
   for (const name of names) engine.register(name);
+  const marks = randomSource(seed + 1);
   const sequences = Array.from(
     { length: 4 + below(random, 16) },
     (_, i) => randomSequence(random, `r${i}`, names.filter((name) => name !== "broken")),
-  );
+  ).map((sequence) => shape.policy ? marked(sequence, marks) : sequence);
   const toSubmit = [...sequences];
   const cancelled = new Set<RequestId>();
   // Arrivals, cancellations and credit at any moment between any two messages.
@@ -116,6 +135,11 @@ function live(shape: EngineShape, seed: number, totals: Totals): void {
     assertEquals(seen.tokens, alone.tokens.slice(0, seen.tokens.length), sequence.id);
     if (cancelled.has(sequence.id)) continue;
     assertEquals(seen.ends.length, 1, `${sequence.id} ends once`);
+    if (seen.ends[0]?.kind === "shed") {
+      assertEquals([seen.tokens, sequence.generated], [[], []], "only who has not begun is shed");
+      totals.shed++;
+      continue;
+    }
     if (seen.ends[0]?.kind === "failed") {
       assert(mayFail(sequence, shape), `${sequence.id} ends as ${JSON.stringify(seen.ends)}`);
       totals.failed++;
@@ -158,16 +182,41 @@ const OVER_HOST_MEMORY: EngineShape = {
   },
 };
 
-Deno.test("any mix of arrivals, cancels, credit, adapters and pressure yields what each request yields alone", () => {
-  const totals: Totals = { finished: 0, failed: 0, preemptions: 0, uploads: 0, hits: 0 };
-  fc.assert(
-    fc.property(shapes, fc.integer(), (shape, seed) => live(shape, seed, totals)),
-    { numRuns: 300, examples: [[OVER_HOST_MEMORY, 2147483633]] },
-  );
-  // The property says something only if what it is about did happen.
-  assert(totals.finished > 500, `${JSON.stringify(totals)}`);
-  assert(
-    totals.failed > 50 && totals.preemptions > 100 && totals.uploads > 500 && totals.hits > 2000,
-    `${JSON.stringify(totals)}`,
-  );
-});
+const POLICIES: readonly (readonly PolicyName[])[] = [
+  ["fcfs"],
+  ["priority"],
+  ["vtc"],
+  ["abort"],
+  ["cluster"],
+  ["vtc", "abort", "cluster"],
+  ["priority", "vtc", "cluster"],
+];
+
+for (const names of POLICIES) {
+  Deno.test(`${names}: any mix of arrivals, cancels, credit, adapters and pressure yields what each request yields alone`, () => {
+    const totals: Totals = { finished: 0, failed: 0, shed: 0, preemptions: 0, uploads: 0, hits: 0 };
+    const policies: fc.Arbitrary<PolicyOptions | undefined> = fc.record({
+      names: fc.constant(names),
+      agingMs: fc.constantFrom(0, 20, 300),
+      sloMs: fc.constantFrom(200, 1500),
+      clusterAdapters: fc.constantFrom(1, 2, 3),
+      prices: fc.constant(POLICY_DEFAULTS.prices),
+    });
+    fc.assert(
+      fc.property(
+        shapes,
+        policies,
+        fc.integer(),
+        (shape, policy, seed) => live(policy ? { ...shape, policy } : shape, seed, totals),
+      ),
+      { numRuns: 80, examples: [[OVER_HOST_MEMORY, undefined, 2147483633]] },
+    );
+    // The property says something only if what it is about did happen.
+    assert(totals.finished > 100, `${JSON.stringify(totals)}`);
+    assert(
+      totals.failed > 10 && totals.preemptions > 20 && totals.uploads > 150 && totals.hits > 100,
+      `${JSON.stringify(totals)}`,
+    );
+    assertEquals(totals.shed > 0, names.includes("abort"), `${JSON.stringify(totals)}`);
+  });
+}

@@ -200,15 +200,15 @@ Deno.test("every message between the actors survives structuredClone", () => {
 Deno.test("answers that make no sense stop the engine", () => {
   const scheduler = new Scheduler(shape);
   const step = stepId(1);
-  assertThrows(() => scheduler.handle({ kind: "stepped", step, rows: [] }), Error, "received 1");
+  assertThrows(() => scheduler.handle({ kind: "stepped", step, rows: [] }, 0), Error, "received 1");
   assertThrows(
-    () => scheduler.handle({ kind: "step_failed", step, error: "device lost" }),
+    () => scheduler.handle({ kind: "step_failed", step, error: "device lost" }, 0),
     Error,
     "Cannot run step 1: device lost",
   );
-  scheduler.handle({ kind: "submit", sequence: sequenceOf("a", 1) });
+  scheduler.handle({ kind: "submit", sequence: sequenceOf("a", 1) }, 0);
   assertThrows(
-    () => scheduler.handle({ kind: "submit", sequence: sequenceOf("a", 1) }),
+    () => scheduler.handle({ kind: "submit", sequence: sequenceOf("a", 1) }, 0),
     RangeError,
     "its id is in use, received a",
   );

@@ -2,7 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { adapterId, epoch, type RequestId } from "../../../memory/ids.ts";
 import type { AdapterImage } from "../../../models/adapter_image.ts";
 import type { Command, Sequence } from "../../../actors/batch_former/protocol.ts";
-import { Scheduler, type SchedulerLimits } from "../../../actors/batch_former/scheduler.ts";
+import { Scheduler } from "../../../actors/batch_former/scheduler.ts";
+import type { SchedulerLimits } from "../../../actors/batch_former/scheduler_limits.ts";
 import type * as Executor from "../../../actors/executor/protocol.ts";
 import type * as Loader from "../../../actors/loader/protocol.ts";
 import { MemoryManager, RESIDENCY_DEFAULTS } from "../../../actors/memory_manager/manager.ts";
@@ -52,6 +53,8 @@ export class SimulatedEngine {
   readonly uploads: string[] = [];
   /** Requests in the order in which they ended. */
   readonly ended: RequestId[] = [];
+  /** A millisecond passes with each message delivered. */
+  now = 0;
   readonly #shape: EngineShape;
   readonly #memory: MemoryManager;
   readonly #executor: SimulatedExecutor;
@@ -100,6 +103,7 @@ export class SimulatedEngine {
     );
     const name = full[Math.floor(random() * full.length)];
     if (!name) return false;
+    this.now++;
     this.#deliverTo(name);
     this.scheduler.checkIntegrity();
     this.#memory.checkIntegrity();
@@ -118,8 +122,8 @@ export class SimulatedEngine {
       case "former": {
         const message = this.#take("former");
         if (message.kind === "stepped") this.#inFlight.delete(message.step);
-        this.scheduler.handle(message);
-        if (this.#mail.former.length === 0) this.scheduler.plan();
+        this.scheduler.handle(message, this.now);
+        if (this.#mail.former.length === 0) this.scheduler.plan(this.now);
         return this.#takeEffects();
       }
       case "memory": {

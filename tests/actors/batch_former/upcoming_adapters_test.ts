@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { upcomingAdapters } from "../../../actors/batch_former/upcoming_adapters.ts";
 import { sequenceOf, using } from "./sequences.ts";
 
-const queued = (...adapters: string[]) => ({ sequence: sequenceOf("r", 1, using(...adapters)) });
+const queued = (...adapters: string[]) => sequenceOf("r", 1, using(...adapters));
 
 Deno.test("upcomingAdapters() names those of the queue in its order, once, without those asked for now", () => {
   const queue = [queued("a"), queued("b", "a"), queued(), queued("c"), queued("b")];

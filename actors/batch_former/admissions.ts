@@ -1,0 +1,82 @@
+import type { AdapterId } from "../../memory/ids.ts";
+import type { ResidentAdapter } from "../memory_manager/protocol.ts";
+import { Drawn } from "./drawn.ts";
+import { makePolicy, type WholePolicy } from "./policies/compose.ts";
+import type { PolicyOptions } from "../policy_options.ts";
+import { pickAdmissions } from "./policy.ts";
+import type { Roster } from "./roster.ts";
+import type { SequenceState } from "./sequence_state.ts";
+import { upcomingAdapters } from "./upcoming_adapters.ts";
+
+/** What to ask memory for, of the queue. */
+export interface Draw {
+  readonly picks: readonly SequenceState[];
+  /** Adapters that will be wanted next. */
+  readonly upcoming: readonly AdapterId[];
+  /** The policy keeps some waiting though there is room. */
+  readonly heldUp: boolean;
+}
+
+/** Lets the policy decide about the roster's queue, and tells it what became of whom. */
+export class Admissions {
+  readonly #roster: Roster;
+  readonly #policy: WholePolicy;
+  readonly #maxBatchTokens: number;
+
+  constructor(roster: Roster, policy: PolicyOptions, maxBatchTokens: number) {
+    this.#roster = roster;
+    this.#policy = makePolicy(policy);
+    this.#maxBatchTokens = maxBatchTokens;
+  }
+
+  /** A new sequence waits. */
+  add(state: SequenceState): void {
+    this.#policy.arrived(state, this.#roster.queue, state.submittedAt);
+    this.#roster.add(state);
+  }
+
+  /** Draws from the queue in the policy's order as far as there is room, which memory has yet to confirm. */
+  draw(now: number): Draw {
+    const { queue, running, freeSlots } = this.#roster;
+    const demand = running.reduce((sum, state) => sum + state.ready, 0);
+    const room = { slots: freeSlots, tokens: this.#maxBatchTokens - demand };
+    const scene = { running, now };
+    const admissible = queue.filter((state) => state.admissible);
+    const order = new Drawn(this.#policy.order(admissible, scene));
+    const screened = new Drawn(this.#policy.screen(order, scene));
+    const picks = pickAdmissions(screened, room, (state) => this.#policy.bars(state, now));
+    const heldUp = order.count > screened.count;
+    // Those whose adapter is on its way from disk were tried before anybody else.
+    const awaiting = queue.filter((state) => !state.admissible);
+    return { picks, upcoming: upcomingAdapters(chain(awaiting, order), picks), heldUp };
+  }
+
+  /** Gives a sequence that was granted its pages a place in the batch. */
+  admit(state: SequenceState, adapters: readonly ResidentAdapter[], now: number): void {
+    const first = state.cached === null;
+    this.#roster.admit(state, adapters);
+    if (!first || state.cached === null) return;
+    this.#policy.admitted(state, state.promptTokens - state.cached, now);
+  }
+
+  served(state: SequenceState, tokens: number): void {
+    this.#policy.served(state, tokens);
+  }
+
+  /** Ends those for whom it is too late; true where there were any. */
+  shed(now: number): boolean {
+    const { queue, running } = this.#roster;
+    const sheds = this.#policy.shed(queue, { running, now });
+    for (const { job, error } of sheds) this.#roster.shed(job, error);
+    return sheds.length > 0;
+  }
+
+  /** The class to take pages from last. */
+  rank(state: SequenceState): number {
+    return this.#policy.rank(state);
+  }
+}
+
+function* chain<T>(...parts: Iterable<T>[]): Iterable<T> {
+  for (const part of parts) yield* part;
+}
