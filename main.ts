@@ -72,6 +72,7 @@ async function serve(config: Config): Promise<void> {
       maxBatchTokens: Math.max(config.maxBatchTokens, config.maxRunning),
       maxRunning: config.maxRunning,
       prefixCache: config.prefixCache === "on",
+      overCommit: config.overCommit,
       policy: {
         names: config.policy,
         agingMs: config.agingSeconds * 1000,

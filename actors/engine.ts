@@ -83,6 +83,7 @@ async function run(options: EngineOptions): Promise<void> {
           blockTokens: BLOCK_TOKENS,
           pagesPerBlock: ready.pagesPerBlock,
           prefixCache: options.prefixCache,
+          overCommit: options.overCommit,
         },
         limits: {
           hostBytes: options.adapterHostBytes,

@@ -27,6 +27,8 @@ export interface EngineOptions {
   readonly maxRunning: number;
   /** KV of what sequences begin with alike is shared, and kept. */
   readonly prefixCache: boolean;
+  /** As in MemoryShape. */
+  readonly overCommit: number;
   /** Who runs when there is not room for all. */
   readonly policy: PolicyOptions;
   /** Adapters mixed in one request. */

@@ -58,6 +58,7 @@ const { executor, parts } = await startExecutor({
   maxRunning: 128,
   prefixCache: true,
   policy: POLICY_DEFAULTS,
+  overCommit: 4,
   maxRoutes: 1,
 }, ({ label }) => {
   if (label !== "weights") return;

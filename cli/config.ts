@@ -134,6 +134,15 @@ const OPTIONS = {
         .refine((names) => new Set(names).size === names.length, "expected each name once"),
     ),
   },
+  overCommit: {
+    flag: "--over-commit <factor>",
+    about:
+      "admit as if requests took 1/factor of the output that they may still take; at 1 nobody " +
+      "ever has to give up pages and be computed again",
+    fallback: "4",
+    schema: z.string().regex(/^\d+(\.\d+)?$/, "expected a number such as 1.5").transform(Number)
+      .pipe(z.number().min(1, "expected at least 1")),
+  },
   agingSeconds: {
     flag: "--aging-seconds <seconds>",
     about: "how long others may pass a request that does not fit, or that clustering holds up",

@@ -10,6 +10,8 @@ export interface MemoryWant {
   readonly adapters: readonly AdapterId[];
   /** Tokens that must still find room after this grant; keeps newcomers from crowding out the running. */
   readonly spareTokens: number;
+  /** Tokens beyond `tokens` that it may still grow by; absent: none. */
+  readonly growth?: number;
   /** Of a sequence without pages: what its KV depends on. Without it, it shares nothing. */
   readonly prefix?: Prefix;
   /** What was written since it was last said, in steps sent before this want. */

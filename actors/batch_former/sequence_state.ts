@@ -125,9 +125,12 @@ export class SequenceState extends SequenceJob {
   /** Tokens whose KV must have room for the next step; of a newcomer, for its first new token too. */
   get wantedTokens(): number {
     if (this.#slot !== null) return Math.max(this.#tokens.length, this.#computed + 1);
-    // The last token of all is never read back, so it needs no KV.
-    const longest = this.sequence.prompt.length + this.sequence.maxTokens - 1;
-    return Math.max(this.#tokens.length, Math.min(this.#tokens.length + 1, longest));
+    return Math.max(this.#tokens.length, Math.min(this.#tokens.length + 1, this.longestTokens));
+  }
+
+  /** Tokens whose KV it may ever need: the last token of all is never read back, so it needs none. */
+  get longestTokens(): number {
+    return this.sequence.prompt.length + this.sequence.maxTokens - 1;
   }
 
   /** What its KV depends on, and which of it may be found computed: nothing where the prompt is reported. */

@@ -10,6 +10,7 @@ export function wantOf(state: SequenceState, spareTokens: number): Want {
     tokens: state.wantedTokens,
     adapters: state.adapters.map((route) => route.adapter),
     spareTokens: queued ? spareTokens : 0,
+    growth: state.longestTokens - state.wantedTokens,
     ...(queued && { prefix: state.prefix }),
     ...(written && { written }),
   };

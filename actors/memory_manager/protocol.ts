@@ -12,6 +12,8 @@ export interface Want {
   readonly adapters: readonly AdapterId[];
   /** Tokens that must still find room beside it: what running sequences will soon grow by. */
   readonly spareTokens: number;
+  /** Tokens beyond `tokens` that it may still grow by; absent: none. */
+  readonly growth?: number;
   /** Of a sequence without pages: what its KV depends on. */
   readonly prefix?: Prefix;
   /** Its blocks filled since it was last said, by steps sent before this: others may share them. */

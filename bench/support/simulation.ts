@@ -22,6 +22,7 @@ export interface SimulatedRequest extends TraceRequest {
 export interface SimulatedServer extends SchedulerLimits, CardShape {
   /** Blocks of KV that the pool holds; a page is a block. */
   readonly blocks: number;
+  readonly overCommit?: number;
   /** Pages of each adapter, by number. */
   readonly adapterPages: (adapter: number) => number;
 }
@@ -79,6 +80,7 @@ class Simulation {
         blockTokens: BLOCK,
         pagesPerBlock: 1,
         prefixCache: false,
+        overCommit: server.overCommit ?? Infinity,
       },
       epoch(1),
       limits,

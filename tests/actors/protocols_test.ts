@@ -172,6 +172,7 @@ const memoryManager: Samples<MemoryManager.Command> = {
       tokens: 17,
       adapters: [adapter],
       spareTokens: 16,
+      growth: 60,
       prefix: { space: "blue", adapters: [adapter], tokens: [1, 2, 3] },
       written: { from: 16, tokens: [4, 5] },
     }],

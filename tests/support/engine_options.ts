@@ -21,6 +21,7 @@ export function testOptions(
     maxBatchTokens: 128,
     prefixCache: true,
     policy: POLICY_DEFAULTS,
+    overCommit: 4,
     maxRunning: 32,
     maxRoutes: 2,
     ...more,

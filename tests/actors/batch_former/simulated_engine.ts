@@ -23,6 +23,7 @@ export interface EngineShape extends SchedulerLimits {
   /** Messages are cloned on their way, as between threads. */
   readonly clone?: boolean;
   readonly prefixCache?: boolean;
+  readonly overCommit?: number;
 }
 
 interface Mail {
