@@ -137,8 +137,8 @@ const OPTIONS = {
   overCommit: {
     flag: "--over-commit <factor>",
     about:
-      "admit as if requests took 1/factor of the output that they may still take; at 1 nobody " +
-      "ever has to give up pages and be computed again",
+      "admit as if requests took 1/factor of the output that they may still take; at 1 hardly anybody " +
+      "ever has to give up its pages and be computed again",
     fallback: "4",
     schema: z.string().regex(/^\d+(\.\d+)?$/, "expected a number such as 1.5").transform(Number)
       .pipe(z.number().min(1, "expected at least 1")),

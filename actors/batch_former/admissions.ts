@@ -13,8 +13,6 @@ export interface Draw {
   readonly picks: readonly SequenceState[];
   /** Adapters that will be wanted next. */
   readonly upcoming: readonly AdapterId[];
-  /** The policy keeps some waiting though there is room. */
-  readonly heldUp: boolean;
 }
 
 /** Lets the policy decide about the roster's queue, and tells it what became of whom. */
@@ -43,12 +41,10 @@ export class Admissions {
     const scene = { running, now };
     const admissible = queue.filter((state) => state.admissible);
     const order = new Drawn(this.#policy.order(admissible, scene));
-    const screened = new Drawn(this.#policy.screen(order, scene));
-    const picks = pickAdmissions(screened, room, (state) => this.#policy.bars(state, now));
-    const heldUp = order.count > screened.count;
+    const picks = pickAdmissions(order, room, (state) => this.#policy.bars(state, now));
     // Those whose adapter is on its way from disk were tried before anybody else.
     const awaiting = queue.filter((state) => !state.admissible);
-    return { picks, upcoming: upcomingAdapters(chain(awaiting, order), picks), heldUp };
+    return { picks, upcoming: upcomingAdapters(chain(awaiting, order), picks) };
   }
 
   /** Gives a sequence that was granted its pages a place in the batch. */

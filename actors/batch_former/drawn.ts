@@ -7,11 +7,6 @@ export class Drawn<T> implements Iterable<T> {
     this.#source = source[Symbol.iterator]();
   }
 
-  /** How many were drawn. */
-  get count(): number {
-    return this.#known.length;
-  }
-
   *[Symbol.iterator](): Iterator<T> {
     for (let i = 0;; i++) {
       if (i === this.#known.length) {

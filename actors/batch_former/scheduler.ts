@@ -123,10 +123,8 @@ export class Scheduler {
     if (this.#admissions.shed(now)) this.#changed = true;
     if (this.#open || this.#flights.count >= STEPS_IN_FLIGHT || !this.#changed) return;
     this.#changed = false;
-    this.#parkHolder(false);
-    let draw = this.#admissions.draw(now);
-    if (draw.heldUp && this.#parkHolder(true)) draw = this.#admissions.draw(now);
-    const { picks: admissions, upcoming } = draw;
+    this.#parkHolder();
+    const { picks: admissions, upcoming } = this.#admissions.draw(now);
     const running = this.#roster.running.filter((state) => state.ready > 0);
     const asked = [...running, ...admissions];
     // An empty plan at rest tells how much is free after the last release.
@@ -270,21 +268,17 @@ export class Scheduler {
     }
   }
 
-  /**
-   * Sends a sequence without credit back to the queue where others have long waited for its slot or pages, or
-   * are held up because of it; true where it did.
-   */
-  #parkHolder(heldUp: boolean): boolean {
+  /** Sends a sequence without credit back to the queue where others have long waited for its slot or pages. */
+  #parkHolder(): void {
     const { running, queue, freeSlots } = this.#roster;
-    const waiting = heldUp || queue.some((state) =>
+    const waiting = queue.some((state) =>
       state.admissible &&
       (freeSlots === 0 || (state.blockedSince !== null && !this.#usageIsOld))
     );
-    if (!waiting) return false;
+    if (!waiting) return;
     const stuck = this.#flights.count === 0 && !running.some((state) => state.ready > 0);
     const holder = chooseHolder(running, stuck ? Infinity : this.#steps - PATIENCE);
     if (holder) this.#roster.preempt(holder);
-    return holder !== undefined;
   }
 }
 

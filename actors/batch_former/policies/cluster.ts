@@ -2,35 +2,25 @@ import type { AdapterId } from "../../../memory/ids.ts";
 import type { Job, Policy } from "./policy.ts";
 
 /**
- * Adapter clustering (S-LoRA section 4.2): at most `adapters` distinct ones in the batch, so those that are there
- * are used by as many as possible. Base jobs are never held up. The first that is held up gets its turn: after
- * `agingMs` only base jobs are admitted behind it until an adapter has left the batch.
+ * Adapter clustering (S-LoRA section 4.2, ClusterReqQueue): a batch that has `adapters` distinct ones takes others
+ * only into room that jobs for those in it, and for the base model, leave. The first of the others gets its turn: when
+ * jobs behind it have gone before it for `agingMs` it is tried before all.
  */
 export function cluster(adapters: number, agingMs: number): Policy {
   let first: { readonly arrival: number; readonly since: number } | null = null;
   return {
-    *screen(queue, { running, now }) {
+    *order(queue, { running, now }) {
       const inBatch = new Set<AdapterId>(running.flatMap(adaptersOf));
-      let heldUp = false;
-      let closed = false;
-      for (const job of queue) {
-        const others = adaptersOf(job).filter((adapter) => !inBatch.has(adapter));
-        if (adaptersOf(job).length === 0) {
-          yield job;
-          continue;
-        }
-        // More adapters than all the room there is: alone in the batch, or never.
-        const fits = inBatch.size + others.length <= adapters || inBatch.size === 0;
-        if (!closed && (others.length === 0 || fits)) {
-          for (const adapter of others) inBatch.add(adapter);
-          yield job;
-          continue;
-        }
-        if (heldUp) continue;
-        heldUp = true;
-        if (first?.arrival !== job.arrival) first = { arrival: job.arrival, since: now };
-        closed = now - first.since >= agingMs;
-      }
+      if (inBatch.size < adapters) return yield* queue;
+      const jobs = [...queue];
+      const stranger = (job: Job) => adaptersOf(job).some((adapter) => !inBatch.has(adapter));
+      const strangers = jobs.filter(stranger);
+      const [next] = strangers;
+      if (next && first?.arrival !== next.arrival) first = { arrival: next.arrival, since: now };
+      const due = next && first && now - first.since >= agingMs ? next : null;
+      if (due) yield due;
+      yield* jobs.filter((job) => !stranger(job));
+      yield* strangers.filter((job) => job !== due);
     },
   };
 }

@@ -11,7 +11,7 @@ export type WholePolicy = Required<Policy>;
 
 /**
  * The policies of `options` as one. The first named orders, each later one those that the ones before it left equal,
- * arrival the rest; what one holds up, bars or gives up no other lets go.
+ * arrival the rest; what one bars or gives up no other lets go.
  */
 export function makePolicy(options: PolicyOptions): WholePolicy {
   const { agingMs, sloMs, clusterAdapters, prices } = options;
@@ -30,8 +30,6 @@ function compose(policies: readonly Policy[]): WholePolicy {
   return {
     order: (queue, scene) =>
       last.reduce((jobs, policy) => policy.order?.(jobs, scene) ?? jobs, queue),
-    screen: (queue, scene) =>
-      policies.reduce((jobs, policy) => policy.screen?.(jobs, scene) ?? jobs, queue),
     bars: (job, now) => policies.some((policy) => policy.bars?.(job, now) ?? false),
     shed: (queue, scene) => policies.flatMap((policy) => policy.shed?.(queue, scene) ?? []),
     rank: (job) => policies.reduce((rank, policy) => rank + (policy.rank?.(job) ?? 0), 0),

@@ -38,8 +38,6 @@ export interface Shed<J> {
 export interface Policy {
   /** The queue in the order in which to try admission, drawn as far as there is room; `queue` is the order without it. */
   order?<J extends Job>(queue: Iterable<J>, scene: Scene): Iterable<J>;
-  /** Those of the ordered queue that may run now. */
-  screen?<J extends Job>(queue: Iterable<J>, scene: Scene): Iterable<J>;
   /** There was no room for this job: until there is, nobody may be admitted who comes after it in the order. */
   bars?(job: Job, now: number): boolean;
   /** Jobs to end now; `queue` is oldest first. */
