@@ -18,6 +18,14 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     about: "S-LoRA's trace, or a closed loop, over HTTP against a served engine",
     run: async (args) => (await import("./serve.ts")).serve(args),
   },
+  prefix: {
+    about: "what the prefix cache saves: a long context asked about again and again, over HTTP",
+    run: async (args) => (await import("./prefix.ts")).prefix(args),
+  },
+  simulate: {
+    about: "S-LoRA's tables from the real scheduler on measured step times, beside the paper's",
+    run: async (args) => (await import("./simulate.ts")).simulateTables(args),
+  },
   http: {
     about: "HTTP and the actors, with an executor that answers at once",
     run: async (args) => (await import("./http.ts")).http(args),
@@ -32,7 +40,9 @@ const [name = "--help", ...args] = Deno.args;
 const bench = BENCHES[name];
 if (bench) await bench.run(args);
 else {
-  console.log("deno task bench <name> [flags]; serve, http and peers list theirs with --help\n");
+  console.log(
+    "deno task bench <name> [flags]; serve, simulate, http, prefix and peers list theirs with --help\n",
+  );
   for (const [name, { about }] of Object.entries(BENCHES)) console.log(`${name.padEnd(9)}${about}`);
   if (name !== "--help") Deno.exitCode = 2;
 }

@@ -65,16 +65,21 @@ export const paperTrace = (
   ...more,
 });
 
-/** Bytes that are uploaded between two steps, as the engine's default is. */
-const UPLOAD_BYTES = 16 * 2 ** 20;
+/** Bytes that are uploaded beside a step where nothing else is said: what the slowest of these steps hide. */
+const UPLOAD_BYTES = 128 * 2 ** 20;
 
 /** Ours in the place of S-LoRA's: its pool, its adapters (a rank-r one takes as much as 4r tokens), its card's pace. */
 export function paperServer(
   { ranks, tokenBytes, poolTokens, slower: factor }: PaperSetting,
-  more: { readonly policy?: PolicyOptions; readonly overCommit?: number } = {},
+  more: {
+    readonly policy?: PolicyOptions;
+    readonly overCommit?: number;
+    readonly uploadBytesPerStep?: number;
+  } = {},
 ): SimulatedServer {
   const pageBytes = BLOCK * tokenBytes;
   const maxRunning = 512;
+  const { uploadBytesPerStep = UPLOAD_BYTES, ...rest } = more;
   return {
     maxRunning,
     maxBatchTokens: 512,
@@ -82,9 +87,9 @@ export function paperServer(
     blocks: Math.floor(poolTokens / BLOCK),
     adapterPages: (adapter) => Math.ceil(4 * (ranks[adapter % ranks.length] ?? 8) / BLOCK),
     pageBytes,
-    pagesPerStep: Math.max(1, Math.floor(UPLOAD_BYTES / pageBytes)),
+    pagesPerStep: Math.max(1, Math.floor(uploadBytesPerStep / pageBytes)),
     cost: slower(fittedCost(), factor),
     overCommit: 1,
-    ...more,
+    ...rest,
   };
 }
