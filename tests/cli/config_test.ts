@@ -52,6 +52,12 @@ Deno.test("parseConfig() names the option, the value and what was expected", () 
     ["adapter-host-bytes", "0", "expected at least 1 byte"],
     ["adapter-load-timeout", "0", "expected more than 0 seconds"],
     ["upload-bytes-per-step", "1k", "expected at least 64KiB"],
+    ["policy", "fifo", "expected names out of fcfs, priority, vtc, abort, cluster"],
+    ["policy", "vtc,vtc", "expected each name once"],
+    ["over-commit", "0.5", "expected at least 1"],
+    ["slo-seconds", "0", "expected more than 0 seconds"],
+    ["token-prices", "1", "expected two numbers such as 1,2"],
+    ["adapter-weights", "upper=0", "expected names and weights above 0 such as upper=2,lower=0.5"],
     ["drain-seconds", "soon", "expected a number of seconds"],
   ];
   for (const [name, value, why] of cases) {
@@ -68,6 +74,15 @@ Deno.test("parseConfig() names the option, the value and what was expected", () 
       `Cannot use ${variable}: ${why}, ${received}`,
     );
   }
+});
+
+Deno.test("parseConfig() reads policies in their order, token prices and adapters' weights", () => {
+  const config = parse(["--policy", "vtc, abort,cluster", "--token-prices", "0.5,3"]);
+  assertEquals(config.policy, ["vtc", "abort", "cluster"]);
+  assertEquals(config.tokenPrices, { prompt: 0.5, output: 3 });
+  const weights = parse([], { CHORUS_ADAPTER_WEIGHTS: "upper=2,lower=0.5" }).adapterWeights;
+  assertEquals([...weights], [["upper", 2], ["lower", 0.5]]);
+  assertEquals(parse([]).policy, ["fcfs"]);
 });
 
 Deno.test("parseConfig() takes no number that it does not understand whole", () => {

@@ -19,6 +19,10 @@ Deno.test("parseTenants() gives a tenant without a word of models the base model
   });
 });
 
+Deno.test("parseTenants() reads a tenant's weight", () => {
+  assertEquals(parseTenants(text(written("acme", { weight: 2.5 }))).get(A)?.weight, 2.5);
+});
+
 Deno.test("parseTenants() says what is wrong and where", () => {
   const cases: [string, string][] = [
     ["{", "JSON"],
@@ -26,6 +30,7 @@ Deno.test("parseTenants() says what is wrong and where", () => {
     [text(written("a", { adapter: ["x"] })), 'tenants.a: Unrecognized key: "adapter"'],
     [text({ a: { keys: ["secret"] } }), "tenants.a.keys.0: expected sha256:"],
     [text({ a: { keys: [] } }), "tenants.a.keys: "],
+    [text(written("a", { weight: 0 })), "tenants.a.weight: expected a number above 0"],
     [text(written("a", { limits: { tokens_per_minute: 0 } })), "limits.tokens_per_minute"],
     [
       text({ ...written("one"), ...written("two") }),

@@ -134,6 +134,7 @@ strictly("what a chat asks for reaches the router as it was said", async () => {
     logprobs: true,
     top_logprobs: 2,
     user: "someone",
+    priority: -3,
     metadata: { a: "b" },
     tool_choice: "none",
     response_format: { type: "text" },
@@ -167,7 +168,19 @@ strictly("what a chat asks for reaches the router as it was said", async () => {
     stopTokenIds: [2],
     ignoreEos: true,
     echo: false,
+    priority: -3,
   });
+});
+
+strictly("an adapter's weight, and the tenant's, go with the request", async () => {
+  const adapterWeights = new Map([["reverse", 3]]);
+  const { app, router } = openEdge(undefined, { adapterWeights });
+  await app.request(URL, post(ask()));
+  await app.request(URL, post(ask({ model: "upper" })));
+  assertEquals(router.submitted.map(({ shares }) => shares), [
+    { tenant: 1, adapter: 3 },
+    undefined,
+  ]);
 });
 
 strictly("what is not said, or said as null, takes OpenAI's defaults", async () => {
@@ -177,7 +190,9 @@ strictly("what is not said, or said as null, takes OpenAI's defaults", async () 
   const names = [
     ..."stream stream_options n stop stop_token_ids ignore_eos seed temperature top_p".split(" "),
     ..."top_k min_p presence_penalty frequency_penalty repetition_penalty logit_bias".split(" "),
-    ..."max_tokens max_completion_tokens logprobs top_logprobs tools user metadata".split(" "),
+    ..."max_tokens max_completion_tokens logprobs top_logprobs tools user metadata priority".split(
+      " ",
+    ),
   ];
   const body = ask(Object.fromEntries(names.map((name) => [name, null])));
   assertEquals((await nulls.app.request(URL, post(body))).status, 200);

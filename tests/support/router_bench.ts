@@ -29,13 +29,17 @@ export class Bench {
   engine: FakeEngine | null = null;
   #epoch = 0;
 
-  constructor(readonly encoder: PromptEncoder = prompts, readonly capacity = 4) {
+  constructor(
+    readonly encoder: PromptEncoder = prompts,
+    readonly capacity = 4,
+    readonly lateStart = false,
+  ) {
     this.router = new RequestRouter({ mailbox: this.mailbox, capacity, window: WINDOW });
     this.actor = this.spawn();
   }
 
   spawn(): Actor {
-    const { router, capacity, encoder } = this;
+    const { router, capacity, encoder, lateStart } = this;
     return spawn(
       requestRouter({
         prompts: encoder,
@@ -44,6 +48,7 @@ export class Bench {
         eosTokenIds: tokenizer.eosTokenIds,
         capacity,
         window: WINDOW,
+        lateStart,
       }, {
         emit: (request, event) => router.emit(request, event),
         status: (status) => router.status(status),

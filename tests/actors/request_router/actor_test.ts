@@ -247,3 +247,42 @@ Deno.test("RequestRouter fails a request whose engine breaks the protocol, and c
   assert(end?.kind === "failed" && end.error.kind === "internal");
   assertEquals(bench.engine.size, 0);
 });
+
+Deno.test("RequestRouter tells of a request that the engine gave up as unavailable, and of no start where it may be", async () => {
+  for (const lateStart of [false, true]) {
+    const bench = new Bench(prompts, 4, lateStart);
+    await bench.start();
+    const one = request();
+    const submission = bench.router.submit(one);
+    assert(submission.kind === "accepted" && bench.engine);
+    await settle();
+    const before = ready(submission.events).map(({ kind }) => kind);
+    assertEquals(before, lateStart ? [] : ["started"]);
+    const end = { kind: "shed", error: "Cannot answer in time" } as const;
+    await bench.mailbox.send({
+      kind: "progressed",
+      epoch: bench.engine.epoch,
+      outputs: [{ request: one.id, tokens: [], promptLogprobs: [], end }],
+    });
+    await settle();
+    const message = "Cannot finish the request: Cannot answer in time";
+    const error = { kind: "unavailable", message, param: null } as const;
+    assertEquals(ready(submission.events), [{ kind: "failed", error }]);
+    assertEquals(bench.router.size, 0);
+  }
+});
+
+Deno.test("RequestRouter that starts late says so with the first token, once, whatever engine makes it", async () => {
+  const bench = new Bench(prompts, 4, true);
+  await bench.start();
+  const events = bench.submit({ echo: true });
+  await bench.lose();
+  await bench.start();
+  await bench.step(3);
+  await bench.lose();
+  await bench.start();
+  const all = await readAll(bench, events);
+  assertEquals(all.slice(0, 3).map(({ kind }) => kind), ["started", "prompt", "tokens"]);
+  assertEquals(all.filter(({ kind }) => kind === "started").length, 1);
+  assertEquals(tokensOf(all), fakeTokens(PROMPT, 20));
+});

@@ -1,0 +1,47 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { startServer } from "../support/server.ts";
+
+Deno.test("with early abort, who would wait too long gets 503 with Retry-After, streams too; who runs goes on", async () => {
+  const args = ["--policy", "vtc,abort", "--slo-seconds", "0.6", "--max-running", "1"];
+  await using server = await startServer({ args });
+  const ask = (body: object, signal: AbortSignal | null = null) =>
+    fetch(`${server.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        model: "reverse",
+        messages: [{ role: "user", content: "stone" }],
+        temperature: 0,
+        ...body,
+      }),
+      signal,
+    });
+  // The only place in the batch, for as long as this is read.
+  const leave = new AbortController();
+  let read = 0;
+  const long = await ask({ stream: true, max_tokens: 400, ignore_eos: true }, leave.signal);
+  assertEquals(long.status, 200);
+  const reading = (async () => {
+    for await (const chunk of long.body ?? []) read += chunk.length;
+  })().catch(() => {});
+  for (const stream of [true, false]) {
+    const response = await ask({ stream, max_tokens: 4 });
+    assertEquals(response.status, 503);
+    assert(Number(response.headers.get("retry-after")) > 0);
+    const { error } = await response.json();
+    assertEquals([error.type, error.code], ["server_error", "unavailable"]);
+    assertMatch(error.message, /waited 0.\d s, and the first token is to come within 0.6 s/);
+  }
+  const before = read;
+  const aborts = async () => {
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    return Number(/^chorus_aborts_total (\d+)$/m.exec(metrics)?.[1]);
+  };
+  // The engine tells its load every 100 ms.
+  while (read === before || await aborts() < 2) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assertEquals(await aborts(), 2);
+  leave.abort();
+  await reading;
+});
