@@ -83,7 +83,7 @@ async function run(options: EngineOptions): Promise<void> {
           blockTokens: BLOCK_TOKENS,
           pagesPerBlock: ready.pagesPerBlock,
           prefixCache: options.prefixCache,
-          overCommit: options.overCommit,
+          overCommit: options.overCommit ?? 1,
         },
         limits: {
           hostBytes: options.adapterHostBytes,
@@ -106,6 +106,7 @@ async function run(options: EngineOptions): Promise<void> {
           maxBatchTokens: options.maxBatchTokens,
           maxLogitRows: ready.maxLogitRows,
           policy: options.policy,
+          learnsOutput: options.overCommit === null,
         },
         epoch,
         mailbox: former,

@@ -27,8 +27,8 @@ export interface EngineOptions {
   readonly maxRunning: number;
   /** KV of what sequences begin with alike is shared, and kept. */
   readonly prefixCache: boolean;
-  /** As in MemoryShape. */
-  readonly overCommit: number;
+  /** As in MemoryShape; null: what sequences took of their allowed output until now is counted on. */
+  readonly overCommit: number | null;
   /** Who runs when there is not room for all. */
   readonly policy: PolicyOptions;
   /** Adapters mixed in one request. */

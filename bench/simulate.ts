@@ -31,7 +31,7 @@ const VTC_TOKENS = 256;
 interface Asked {
   readonly names?: readonly PolicyName[];
   readonly clusterAdapters?: number;
-  readonly overCommit?: number;
+  readonly overCommit?: number | null;
   readonly uploadBytesPerStep?: number;
   readonly trace?: Partial<TraceOptions>;
   /** What clients allow, where it is not what they get. */
@@ -44,7 +44,7 @@ interface Result extends LoadSummary, Pick<SimulatedRun, "preemptions" | "upload
 }
 
 function run(setting: PaperSetting, asked: Asked): Result {
-  const { names = ["fcfs"], clusterAdapters = 8, overCommit = 1, maxTokens } = asked;
+  const { names = ["fcfs"], clusterAdapters = 8, overCommit = null, maxTokens } = asked;
   const { uploadBytesPerStep } = asked;
   const requests = syntheticTrace(paperTrace(setting, asked.trace))
     .map((request) => ({ ...request, ...(maxTokens !== undefined && { maxTokens }) }));
@@ -194,13 +194,13 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
   overcommit: (seconds) => {
     const heads = ["req/s", "first p50", "preempted"];
     title("S2 A10G over --over-commit: max_tokens as used | 2048", [...heads, ...heads]);
-    for (const overCommit of [1, 1.5, 2, 4, 8, 16, Infinity]) {
+    for (const overCommit of [null, 1, 1.5, 2, 4, 8, 16, Infinity]) {
       const both = [undefined, 2048].flatMap((maxTokens) => {
         const asked = { overCommit, ...(maxTokens !== undefined && { maxTokens }) };
         const done = run(settingOf("S2 A10G", seconds), asked);
         return [done.requestsPerSecond, done.firstToken.p50, done.preemptions];
       });
-      row(`${overCommit}`, both);
+      row(`${overCommit ?? "auto"}`, both);
     }
   },
 };

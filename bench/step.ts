@@ -58,7 +58,7 @@ const { executor, parts } = await startExecutor({
   maxRunning: 128,
   prefixCache: true,
   policy: POLICY_DEFAULTS,
-  overCommit: 4,
+  overCommit: null,
   maxRoutes: 1,
 }, ({ label }) => {
   if (label !== "weights") return;

@@ -138,10 +138,11 @@ const OPTIONS = {
     flag: "--over-commit <factor>",
     about:
       "admit as if requests took 1/factor of the output that they may still take; at 1 hardly anybody " +
-      "ever has to give up its pages and be computed again",
-    fallback: "4",
-    schema: z.string().regex(/^\d+(\.\d+)?$/, "expected a number such as 1.5").transform(Number)
-      .pipe(z.number().min(1, "expected at least 1")),
+      "ever has to give up its pages and be computed again; auto learns from those that ended",
+    fallback: "auto",
+    schema: z.string().regex(/^(auto|\d+(\.\d+)?)$/, "expected auto or a number such as 1.5")
+      .transform((text) => text === "auto" ? null : Number(text))
+      .pipe(z.number().min(1, "expected at least 1").nullable()),
   },
   agingSeconds: {
     flag: "--aging-seconds <seconds>",

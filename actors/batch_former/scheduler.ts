@@ -7,6 +7,7 @@ import { Admissions } from "./admissions.ts";
 import type { Effects } from "./effects.ts";
 import { Flights } from "./flights.ts";
 import { POLICY_DEFAULTS } from "../policy_options.ts";
+import { OutputEstimate } from "./output_estimate.ts";
 import { formBatch } from "./policy.ts";
 import { chooseHolder, chooseVictims, type Starved } from "./preemption.ts";
 import type { Command, Sequence } from "./protocol.ts";
@@ -34,6 +35,7 @@ export class Scheduler {
   readonly #roster: Roster;
   readonly #admissions: Admissions;
   readonly #flights = new Flights();
+  readonly #estimate: OutputEstimate;
   #open: OpenPlan | null = null;
   #usage: MemoryManager.MemoryUsage = UNKNOWN_MEMORY.usage;
   #residency: MemoryManager.Residency = UNKNOWN_MEMORY.residency;
@@ -54,6 +56,7 @@ export class Scheduler {
     checkLimits(limits);
     const { maxRunning, maxBatchTokens } = limits;
     this.#limits = limits;
+    this.#estimate = new OutputEstimate(limits.learnsOutput ?? false);
     this.#roster = new Roster(maxRunning, this.#clock);
     const policy = limits.policy ?? POLICY_DEFAULTS;
     this.#admissions = new Admissions(this.#roster, policy, maxBatchTokens);
@@ -88,6 +91,7 @@ export class Scheduler {
         this.#submit(command.sequence);
         break;
       case "cancel":
+        this.#learn(this.#roster.get(command.request));
         this.#roster.end(command.request);
         break;
       case "extend_credit":
@@ -133,7 +137,7 @@ export class Scheduler {
     for (const state of asked) state.holds++;
     this.#open = { plan: ++this.#plans, asked, releases: this.#roster.releases };
     const spareTokens = running.length * BLOCK_TOKENS;
-    const wants = asked.map((state) => wantOf(state, spareTokens));
+    const wants = asked.map((state) => wantOf(state, spareTokens, this.#estimate.share));
     this.#roster.effects.memory.push({ kind: "plan", plan: this.#plans, wants, upcoming });
   }
 
@@ -262,10 +266,17 @@ export class Scheduler {
       if (output) {
         this.#admissions.served(state, output.tokens.length);
         this.#roster.effects.outputs.push(output);
+        if (output.end) this.#learn(state);
       }
       if (state.phase === "holding") state.heldSince = this.#steps;
       this.#roster.settle(state);
     }
+  }
+
+  /** A sequence is about to end, by itself, at a stop string or for want of a reader. */
+  #learn(state: SequenceState | undefined): void {
+    const made = state?.made ?? 0;
+    if (state && made > 0) this.#estimate.add(made, state.maxTokens);
   }
 
   /** Sends a sequence without credit back to the queue where others have long waited for its slot or pages. */

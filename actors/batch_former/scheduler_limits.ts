@@ -6,6 +6,8 @@ export interface SchedulerLimits {
   readonly maxBatchTokens: number;
   /** Rows of logits of one step. */
   readonly maxLogitRows: number;
+  /** Counts on sequences to take as much of the output that they may take as those before them did, not all. */
+  readonly learnsOutput?: boolean;
   /** Who runs when there is not room for all; absent: first come, first served. */
   readonly policy?: PolicyOptions;
 }

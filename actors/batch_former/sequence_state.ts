@@ -83,6 +83,11 @@ export class SequenceState extends SequenceJob {
     return this.ready === 0 && this.#pending === 0 ? "holding" : "decoding";
   }
 
+  /** How many tokens were made so far. */
+  get made(): number {
+    return this.#tokens.length - this.sequence.prompt.length;
+  }
+
   /** Tokens made so far, those of earlier incarnations included. */
   get generated(): number[] {
     return this.#tokens.slice(this.sequence.prompt.length);
@@ -94,7 +99,7 @@ export class SequenceState extends SequenceJob {
 
   /** Its end, where it is known from what is known of it already; null where it is to go on. */
   get end(): OutputEnd | null {
-    const made = this.#tokens.length - this.sequence.prompt.length;
+    const { made } = this;
     if (made === 0) return null;
     const last = this.#tokens[this.#tokens.length - 1] ?? -1;
     if (this.sequence.stopTokenIds.includes(last)) return { kind: "finished", reason: "stop" };
@@ -267,7 +272,7 @@ export class SequenceState extends SequenceJob {
   }
 
   get #maySample(): boolean {
-    const made = this.#tokens.length - this.sequence.prompt.length + this.#pending;
+    const made = this.made + this.#pending;
     return made < this.sequence.maxTokens && made < this.#credit;
   }
 

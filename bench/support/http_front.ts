@@ -41,7 +41,7 @@ async function serve(streams: number, stepMs: number): Promise<void> {
       maxRunning: streams,
       prefixCache: true,
       policy: POLICY_DEFAULTS,
-      overCommit: 4,
+      overCommit: null,
       maxRoutes: 1,
     },
     engineProgram: () => ["run", "-A", `${root}bench/support/instant_engine.ts`, `${stepMs}`],

@@ -73,13 +73,14 @@ export function paperServer(
   { ranks, tokenBytes, poolTokens, slower: factor }: PaperSetting,
   more: {
     readonly policy?: PolicyOptions;
-    readonly overCommit?: number;
+    /** null: learnt. */
+    readonly overCommit?: number | null;
     readonly uploadBytesPerStep?: number;
   } = {},
 ): SimulatedServer {
   const pageBytes = BLOCK * tokenBytes;
   const maxRunning = 512;
-  const { uploadBytesPerStep = UPLOAD_BYTES, ...rest } = more;
+  const { uploadBytesPerStep = UPLOAD_BYTES, overCommit = null, ...rest } = more;
   return {
     maxRunning,
     maxBatchTokens: 512,
@@ -89,7 +90,8 @@ export function paperServer(
     pageBytes,
     pagesPerStep: Math.max(1, Math.floor(uploadBytesPerStep / pageBytes)),
     cost: slower(fittedCost(), factor),
-    overCommit: 1,
+    overCommit: overCommit ?? 1,
+    learnsOutput: overCommit === null,
     ...rest,
   };
 }

@@ -25,7 +25,7 @@ function numbersAfter(text: string, name: RegExp): number[] {
 
 Deno.test("bench --help lists every bench, and an unknown name is an error", async () => {
   const text = await bench("--help");
-  for (const name of ["kernels", "step", "serve", "http", "peers"]) {
+  for (const name of ["kernels", "step", "serve", "http", "peers", "prefix", "simulate"]) {
     assertMatch(text, new RegExp(`^${name} `, "m"));
   }
   const { code } = await new Deno.Command(Deno.execPath(), {
@@ -99,4 +99,13 @@ Deno.test("bench step runs whole steps, and bench peers prints ours alone where 
   assertMatch(text, /^\/no\/such\/python has no torch.*ours only$/m);
   assertMatch(text, /^ +1 +[\d.]+ +- +-$/m);
   assertMatch(text, /^distinct r=16 on q,k,v,o +[\d.]+ +- +-$/m);
+});
+
+Deno.test("bench simulate prints its tables beside the paper's", async () => {
+  const text = await bench("simulate", "--seconds", "10", "--tables", "rate,policies,cluster,vtc");
+  const [throughput = 0, , attained = 0, paper = 0] = numbersAfter(text, /^R=1 /);
+  assert(throughput > 0 && attained > 0 && paper === 0.961, text);
+  for (const policy of ["fcfs", "vtc,abort", "cluster,abort"]) {
+    assert((numbersAfter(text, new RegExp(`^${policy} `))[0] ?? 0) > 0, text);
+  }
 });

@@ -55,6 +55,7 @@ Deno.test("parseConfig() names the option, the value and what was expected", () 
     ["policy", "fifo", "expected names out of fcfs, priority, vtc, abort, cluster"],
     ["policy", "vtc,vtc", "expected each name once"],
     ["over-commit", "0.5", "expected at least 1"],
+    ["over-commit", "none", "expected auto or a number such as 1.5"],
     ["slo-seconds", "0", "expected more than 0 seconds"],
     ["token-prices", "1", "expected two numbers such as 1,2"],
     ["adapter-weights", "upper=0", "expected names and weights above 0 such as upper=2,lower=0.5"],
@@ -83,6 +84,7 @@ Deno.test("parseConfig() reads policies in their order, token prices and adapter
   const weights = parse([], { CHORUS_ADAPTER_WEIGHTS: "upper=2,lower=0.5" }).adapterWeights;
   assertEquals([...weights], [["upper", 2], ["lower", 0.5]]);
   assertEquals(parse([]).policy, ["fcfs"]);
+  assertEquals([parse([]).overCommit, parse(["--over-commit", "1.5"]).overCommit], [null, 1.5]);
 });
 
 Deno.test("parseConfig() takes no number that it does not understand whole", () => {

@@ -21,7 +21,7 @@ export function testOptions(
     maxBatchTokens: 128,
     prefixCache: true,
     policy: POLICY_DEFAULTS,
-    overCommit: 4,
+    overCommit: null,
     maxRunning: 32,
     maxRoutes: 2,
     ...more,

@@ -35,6 +35,17 @@ Deno.test("chooseVictims() spares the oldest that can go on, even where it is th
   assertEquals(chooseVictims(running, [starving(sequence(1))]), [running[1] as Victim]);
 });
 
+Deno.test("chooseVictims() takes those of the last class first, however dear, and spares the oldest of the first", () => {
+  const running = [
+    sequence(0, { rebuildTokens: 90 }),
+    sequence(1, { rebuildTokens: 1 }),
+    sequence(2),
+  ];
+  const rank = (state: Victim) => state.arrival === 0 ? 5 : -1;
+  const victims = chooseVictims(running, [starving(running[2] as Victim, 8)], rank);
+  assertEquals(victims.map(({ arrival }) => arrival), [0, 2]);
+});
+
 Deno.test("chooseVictims() may take the oldest of all while it has no credit", () => {
   const running = [sequence(0, { rebuildTokens: 1, phase: "holding" }), sequence(1), sequence(2)];
   assertEquals(chooseVictims(running, [starving(sequence(1))]), [running[0] as Victim]);

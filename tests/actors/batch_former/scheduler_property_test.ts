@@ -21,6 +21,7 @@ const shapes: fc.Arbitrary<EngineShape> = fc.record({
   headPages: fc.integer({ min: 0, max: 6 }),
   hostBytes: fc.integer({ min: 20, max: 60 }),
   overCommit: fc.constantFrom(1, 2, 5, Infinity),
+  learnsOutput: fc.boolean(),
   prefixCache: fc.constantFrom(true, true, true, false),
   sizes: fc.array(
     fc.record({ layers: fc.integer({ min: 0, max: 6 }), head: fc.integer({ min: 0, max: 3 }) }),

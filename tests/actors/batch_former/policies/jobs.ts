@@ -33,7 +33,7 @@ export const arrivalsOf = (jobs: Iterable<Job>): number[] => [...jobs].map((job)
 export function runWith(
   policy: Partial<PolicyOptions>,
   trace: readonly SimulatedRequest[],
-  more: { readonly poolTokens?: number; readonly overCommit?: number } = {},
+  more: { readonly poolTokens?: number; readonly overCommit?: number | null } = {},
 ): SimulatedRun {
   const { overCommit = 1, ...setting } = more;
   const small = { ...PAPER_SETTINGS["S2 A10G"], ...setting };

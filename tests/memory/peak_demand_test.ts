@@ -1,0 +1,48 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { requestId } from "../../memory/ids.ts";
+import { PeakDemand } from "../../memory/peak_demand.ts";
+
+const BLOCK = 16;
+interface Held {
+  readonly tokens: number;
+  readonly growth: number;
+}
+const demandOf = (others: readonly Held[], block = BLOCK) => {
+  const demand = new PeakDemand(block);
+  others.forEach(({ tokens, growth }, i) => demand.set(requestId(`${i}`), tokens, growth));
+  return demand;
+};
+
+Deno.test("a newcomer that is alone is never kept out for what it may grow to", () => {
+  const demand = demandOf([]);
+  assertEquals(demand.with({ tokens: 10, growth: 1e6 }), 0);
+  demand.set(requestId("a"), 10, 10);
+  demand.delete(requestId("a"));
+  assertEquals(demand.with({ tokens: 10, growth: 1e6 }), 0);
+});
+
+Deno.test("the peak counts who is there at the same time, not all that each will ever hold", () => {
+  // The first ends after 10 tokens and leaves 110 free, when the other has grown by 10.
+  assertEquals(demandOf([{ tokens: 100, growth: 10 }], 1).with({ tokens: 1, growth: 100 }), 20);
+});
+
+Deno.test("room for the peak is room at every step until all have ended", () => {
+  const held = fc.record({ tokens: fc.integer({ min: 1, max: 60 }), growth: fc.nat({ max: 60 }) });
+  const blocks = (tokens: number) => Math.ceil(tokens / BLOCK) * BLOCK;
+  fc.assert(
+    fc.property(fc.array(held, { minLength: 1, maxLength: 8 }), held, (others, newcomer) => {
+      const all = [...others, newcomer];
+      const spare = demandOf(others).with(newcomer);
+      const now = all.reduce((sum, { tokens }) => sum + blocks(tokens), 0);
+      for (let step = 0; step <= 60; step++) {
+        const there = all.filter(({ growth }) => growth >= step);
+        const used = there.reduce((sum, { tokens }) => sum + blocks(tokens + step), 0);
+        assert(used <= now + spare, `${used} of ${now} + ${spare} after ${step} steps`);
+      }
+      // And not much more than that.
+      const most = all.reduce((sum, { tokens, growth }) => sum + tokens + growth + BLOCK, 0);
+      assert(now + spare <= Math.max(now, most));
+    }),
+  );
+});
