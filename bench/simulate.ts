@@ -10,6 +10,7 @@ import {
   PAPER_OVER_CV,
   PAPER_OVER_D,
   PAPER_OVER_RATE,
+  PAPER_TABLE_3,
   PAPER_VTC_OVERLOAD,
 } from "./support/paper_numbers.ts";
 import {
@@ -18,6 +19,8 @@ import {
   type PaperSetting,
   paperTrace,
 } from "./support/paper_settings.ts";
+import { ownServer } from "./support/own_setting.ts";
+import { row, title, WIDTH } from "./support/print_table.ts";
 import { serviceGap } from "./support/service.ts";
 import { simulate, type SimulatedRequest, type SimulatedRun } from "./support/simulation.ts";
 import { syntheticTrace, type TraceOptions } from "./support/trace.ts";
@@ -75,6 +78,15 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
       }
     }
   },
+  table3: (seconds = 120) => {
+    title("requests a second over adapters (table 3)", ["ours", "paper"]);
+    for (const [name, numbers] of Object.entries(PAPER_TABLE_3)) {
+      for (const [n, paper] of Object.entries(numbers)) {
+        const done = run(settingOf(name, seconds), { trace: { adapters: Number(n) } });
+        row(`${name} n=${n}`, [done.requestsPerSecond, paper], 3);
+      }
+    }
+  },
   rate: (seconds) => {
     title("S2 A10G, 200 adapters, over the rate: ours | paper", [
       "req/s",
@@ -84,9 +96,9 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
       "first s",
       "attained",
     ]);
-    for (const [rate, paper] of Object.entries(PAPER_OVER_RATE)) {
-      const setting = settingOf("S2 A10G", seconds);
-      const done = run(setting, { trace: { rate: Number(rate) } });
+    for (const rate of [1, 1.5, 2, 2.5]) {
+      const paper = PAPER_OVER_RATE[rate] ?? [];
+      const done = run(settingOf("S2 A10G", seconds), { trace: { rate } });
       row(`R=${rate}`, [
         done.requestsPerSecond,
         done.firstTokenMean,
@@ -175,6 +187,31 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
       row(name, [gap, PAPER_VTC_OVERLOAD[i] ?? NaN, summary.requestsPerSecond]);
     });
   },
+  own: (seconds = 600) => {
+    const heads = ["req/s", "of one", "first p50", "gap p99 ms", "uploads"];
+    title("ours: 8B on the H200, r=8, 1.2 x saturation, adapters in permutations", heads);
+    const runOwn = (rate: number, adapters: number, mebibytes: number) => {
+      const popularity = { kind: "permutation" } as const;
+      const trace = syntheticTrace(paperTrace({ rate, seconds }, { adapters, popularity }));
+      const done = simulate(trace, ownServer(adapters, mebibytes * 2 ** 20));
+      return { ...summarize(done, SLO), uploads: done.uploads };
+    };
+    const saturation = runOwn(20, 1, 16).requestsPerSecond;
+    const rate = 1.2 * saturation;
+    const one = runOwn(rate, 1, 16);
+    for (const mebibytes of [16, 64]) {
+      for (const adapters of [1, 200, 2000]) {
+        const done = runOwn(rate, adapters, mebibytes);
+        row(`n=${adapters} ${mebibytes}MiB`, [
+          done.requestsPerSecond,
+          done.requestsPerSecond / one.requestsPerSecond,
+          done.firstToken.p50,
+          done.interToken.p99 * 1000,
+          done.uploads,
+        ]);
+      }
+    }
+  },
   uploads: (seconds) => {
     title("S4 A100-80, over --upload-bytes-per-step", ["n=1", "n=400", "abort, att."]);
     for (const mebibytes of [16, 32, 64, 128, 256]) {
@@ -227,20 +264,6 @@ const settingOf = (name: string, seconds?: number): PaperSetting => {
   const setting: PaperSetting = PAPER_SETTINGS[name as keyof typeof PAPER_SETTINGS];
   return { ...setting, seconds: seconds ?? setting.seconds };
 };
-
-const WIDTH = 20;
-function title(text: string, columns: readonly string[]): void {
-  const heads = columns.map((column) => column.padStart(10)).join("");
-  console.log(`\n${text}\n${"".padEnd(WIDTH)}${heads}`);
-}
-
-function row(name: string, numbers: readonly number[], digits = 2): void {
-  const cells = numbers.map((number) => {
-    const whole = Number.isInteger(number) && number > 1;
-    return number.toFixed(whole ? 0 : Math.max(digits, number < 1 ? 3 : 0)).padStart(10);
-  });
-  console.log(`${name.padEnd(WIDTH)}${cells.join("")}`);
-}
 
 /** `deno task bench simulate`. */
 export function simulateTables(args: string[]): void {

@@ -33,6 +33,8 @@ export const PAPER_SETTINGS = {
   "S1 A10G": setting("S1 A10G", [8], LLAMA_7B, 14_500, 2, 1.831, 1.665),
   "S2 A10G": setting("S2 A10G", MIXED, LLAMA_7B, 14_500, 2, 1.744, 1.767),
   "S4 A100-40": setting("S4 A100-40", [64, 32, 16], LLAMA_13B, 14_000, 2, 1.671, 1.838),
+  // The same card and model as the next, so nothing is fitted.
+  "S1 A100-80": setting("S1 A100-80", [8], LLAMA_7B, 125_000, 10, 7.737, 0.495),
   "S2 A100-80": setting("S2 A100-80", MIXED, LLAMA_7B, 125_000, 10, 7.737, 0.495),
   "S4 A100-80": setting("S4 A100-80", [64, 32, 16], LLAMA_13B, 65_000, 6, 4.429, 0.837),
 } as const;
