@@ -32,6 +32,7 @@ export interface SimulatedRun extends LoadRun {
   readonly preemptions: number;
   readonly steps: number;
   readonly uploads: number;
+  readonly prefetches: number;
 }
 
 /** Tokens of a block. */
@@ -39,16 +40,22 @@ export const BLOCK = 16;
 /** How often the batch former looks who has waited for too long, as the engine does. */
 const TICK_MS = 100;
 
-/** Serves a trace (oldest first) from its first request to its last, event by event. */
+/**
+ * Serves a trace (oldest first) from its first request to its last, event by event; with `inFlight` as a closed loop,
+ * in which so many requests are open at any time, whatever their own times say.
+ */
 export function simulate(
   trace: readonly SimulatedRequest[],
   server: SimulatedServer,
+  inFlight = Infinity,
 ): SimulatedRun {
-  return new Simulation(trace, server).run();
+  return new Simulation(trace, server, inFlight).run();
 }
 
 interface Progress {
   readonly request: SimulatedRequest;
+  /** Seconds. */
+  readonly due: number;
   readonly times: number[];
   error: string | null;
   endedAt: number;
@@ -64,10 +71,14 @@ class Simulation {
   readonly #former: Command[] = [];
   readonly #manager: Memory.Command[] = [];
   readonly #registered = new Set<number>();
+  readonly #ended: Progress[] = [];
+  readonly #inFlight: number;
+  #open = 0;
   #now = 0;
 
-  constructor(trace: readonly SimulatedRequest[], server: SimulatedServer) {
+  constructor(trace: readonly SimulatedRequest[], server: SimulatedServer, inFlight: number) {
     this.#trace = trace;
+    this.#inFlight = inFlight;
     this.#server = server;
     this.#scheduler = new Scheduler(server);
     this.#card = new SimulatedCard(server);
@@ -92,7 +103,7 @@ class Simulation {
     const watched = this.#server.policy?.names.includes("abort") ?? false;
     while (true) {
       this.#deliver();
-      const arrivesAt = (this.#trace[next]?.at ?? Infinity) * 1000;
+      const arrivesAt = this.#arrivesAt(next);
       const tickAt = watched && this.#scheduler.load.waiting > 0 ? this.#now + TICK_MS : Infinity;
       const at = Math.min(arrivesAt, this.#card.nextAt, tickAt);
       if (at === Infinity) break;
@@ -108,6 +119,12 @@ class Simulation {
     return this.#result();
   }
 
+  #arrivesAt(next: number): number {
+    const request = this.#trace[next];
+    if (!request || this.#open >= this.#inFlight) return Infinity;
+    return this.#inFlight === Infinity ? request.at * 1000 : this.#now;
+  }
+
   #submit(index: number): void {
     const request = this.#trace[index];
     if (!request) return;
@@ -117,7 +134,9 @@ class Simulation {
       this.#manager.push({ kind: "register", adapter: adapterId(`${adapter}`), path: "" });
     }
     const id = requestId(`${index}`);
-    this.#progress.set(id, { request, times: [], error: null, endedAt: 0 });
+    const due = this.#now / 1000;
+    this.#open++;
+    this.#progress.set(id, { request, due, times: [], error: null, endedAt: 0 });
     const sequence: Sequence = {
       id,
       prompt: Array.from({ length: promptTokens }, () => 1),
@@ -169,6 +188,7 @@ class Simulation {
     for (const _ of tokens) progress.times.push(this.#now);
     const done = progress.times.length >= progress.request.outputTokens;
     if (!end && !done) return;
+    this.#open--;
     progress.endedAt = this.#now;
     if (end && end.kind !== "finished") progress.error = end.error;
     if (end) return;
@@ -177,8 +197,6 @@ class Simulation {
     this.#ended.push(progress);
     this.#former.push({ kind: "cancel", request });
   }
-
-  readonly #ended: Progress[] = [];
 
   #image(adapter: number): AdapterImage {
     const pages = this.#server.adapterPages(adapter);
@@ -194,12 +212,12 @@ class Simulation {
 
   #result(): SimulatedRun {
     const all = [...this.#progress.values(), ...this.#ended]
-      .sort((a, b) => a.request.at - b.request.at);
-    const records = all.map(({ request, times, error, endedAt }): LoadRecord => ({
+      .sort((a, b) => a.due - b.due);
+    const records = all.map(({ request, due, times, error, endedAt }): LoadRecord => ({
       adapter: request.adapter,
-      due: request.at,
+      due,
       ended: endedAt / 1000,
-      firstToken: times[0] === undefined ? null : times[0] / 1000 - request.at,
+      firstToken: times[0] === undefined ? null : times[0] / 1000 - due,
       gaps: times.slice(1).map((at, i) => (at - (times[i] ?? 0)) / 1000),
       promptTokens: request.promptTokens,
       outputTokens: times.length,
@@ -214,6 +232,7 @@ class Simulation {
       preemptions,
       steps,
       uploads: residency.uploads,
+      prefetches: residency.prefetches,
     };
   }
 }

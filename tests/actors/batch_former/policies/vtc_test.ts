@@ -2,6 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { vtc } from "../../../../actors/batch_former/policies/vtc.ts";
 import { POLICY_DEFAULTS, type PolicyName } from "../../../../actors/policy_options.ts";
 import { serviceGap, serviceUntil } from "../../../../bench/support/service.ts";
+import { paperTrace } from "../../../../bench/support/paper_settings.ts";
+import { syntheticTrace } from "../../../../bench/support/trace.ts";
 import type { SimulatedRequest } from "../../../../bench/support/simulation.ts";
 import { arrivalsOf, jobOf, meanFirstToken, runWith } from "./jobs.ts";
 
@@ -78,7 +80,7 @@ Deno.test("simulated: two tenants that both ask for too much differ by no more t
   assert(plain > BOUND, `${plain}`);
 });
 
-Deno.test("simulated: one tenant floods at 10 times the other's rate, which keeps its share and its first tokens", () => {
+Deno.test("simulated: one tenant floods at 10 times the other's rate, which keeps its share and its first tokens (aibrix #649, llm-d-router #1182)", () => {
   const seconds = 300;
   const [quiet, flood] = [even("quiet", 0.4, seconds), even("flood", 4, seconds)];
   const trace = together(quiet, flood);
@@ -105,4 +107,11 @@ Deno.test("simulated: with vtc it is the flood's requests that early abort gives
   const [alone = 0] = shareLost("abort");
   assert(quiet < 0.3 && flood > 0.5, `${quiet} and ${flood}`);
   assert(alone > 2 * quiet, `${alone} and ${quiet}`);
+});
+
+Deno.test("simulated: adapters of those whom vtc will try next are brought ahead of time, where S-LoRA's vtc_fair crashed", () => {
+  const trace = syntheticTrace(paperTrace({ rate: 2, seconds: 60 }));
+  const { prefetches, records } = runWith({ names: ["vtc"] }, trace);
+  assert(prefetches > 20, `${prefetches}`);
+  assert(records.every(({ error }) => error === null));
 });
