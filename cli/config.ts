@@ -1,18 +1,11 @@
 import { Command, Option } from "commander";
 import { z } from "zod";
-import { POLICY_NAMES } from "../actors/policy_options.ts";
+import { count, seconds } from "./option_schemas.ts";
+import { SCHEDULING_OPTIONS } from "./scheduling_options.ts";
 
 const bytes = z.string().regex(/^\d+(\.\d+)?\s*([kmgt]i?b?|b)?$/i, {
   message: "expected a number of bytes such as 512MiB or 40GB",
 }).transform(parseBytes);
-const whole = z.string().regex(/^\d+$/, "expected a whole number").transform(Number);
-const count = (least: number, most = Number.MAX_SAFE_INTEGER) =>
-  whole.pipe(
-    z.number().min(least, `expected at least ${least}`).max(most, `expected at most ${most}`),
-  );
-
-const seconds = z.string().regex(/^\d+(\.\d+)?$/, "expected a number of seconds").transform(Number);
-
 /** Every option of `deno task serve`: flag, meaning, default and check, written once. */
 const OPTIONS = {
   model: {
@@ -123,71 +116,7 @@ const OPTIONS = {
     fallback: "on",
     schema: z.enum(["on", "off"], { message: "expected on or off" }),
   },
-  policy: {
-    flag: "--policy <names>",
-    about:
-      "who runs when there is not room for all, the deciding one first: fcfs, priority, vtc, " +
-      "abort, cluster, or several as in vtc,abort (docs/scheduling.md)",
-    fallback: "fcfs",
-    schema: z.string().transform((text) => text.split(",").map((name) => name.trim())).pipe(
-      z.array(z.enum(POLICY_NAMES, { message: `expected names out of ${POLICY_NAMES.join(", ")}` }))
-        .refine((names) => new Set(names).size === names.length, "expected each name once"),
-    ),
-  },
-  overCommit: {
-    flag: "--over-commit <factor>",
-    about:
-      "admit as if requests took 1/factor of the output that they may still take; at 1 hardly anybody " +
-      "ever has to give up its pages and be computed again; auto learns from those that ended",
-    fallback: "auto",
-    schema: z.string().regex(/^(auto|\d+(\.\d+)?)$/, "expected auto or a number such as 1.5")
-      .transform((text) => text === "auto" ? null : Number(text))
-      .pipe(z.number().min(1, "expected at least 1").nullable()),
-  },
-  agingSeconds: {
-    flag: "--aging-seconds <seconds>",
-    about: "how long others may pass a request that does not fit, or that clustering holds up",
-    fallback: "5",
-    schema: seconds,
-  },
-  sloSeconds: {
-    flag: "--slo-seconds <seconds>",
-    about: "time to the first token that abort keeps to: who cannot have it gets 503 (abort)",
-    fallback: "6",
-    schema: seconds.pipe(z.number().positive("expected more than 0 seconds")),
-  },
-  clusterAdapters: {
-    flag: "--cluster-adapters <adapters>",
-    about: "distinct adapters in a batch; the base model is never held up (cluster)",
-    fallback: "8",
-    schema: count(1),
-  },
-  tokenPrices: {
-    flag: "--token-prices <prompt,output>",
-    about: "what a token of a prompt and of output counts in a fair share (vtc)",
-    fallback: "1,2",
-    schema: z.string().regex(/^\d+(\.\d+)?,\d+(\.\d+)?$/, "expected two numbers such as 1,2")
-      .transform((text) => {
-        const [prompt = 1, output = 1] = text.split(",").map(Number);
-        return { prompt, output };
-      }),
-  },
-  adapterWeights: {
-    flag: "--adapter-weights <name=weight,...>",
-    about: "fair shares of adapters, 1 where not named (vtc); tenants' are in their file",
-    fallback: "",
-    schema: z.string().regex(
-      /^([^=,]+=\d*\.?\d*[1-9]\d*(,(?!$)|$))*$/,
-      "expected names and weights above 0 such as upper=2,lower=0.5",
-    ).transform((text) =>
-      new Map(
-        text.split(",").filter((part) => part !== "").map((part) => {
-          const [name = "", weight] = part.split("=");
-          return [name, Number(weight)] as const;
-        }),
-      )
-    ),
-  },
+  ...SCHEDULING_OPTIONS,
   maxQueued: {
     flag: "--max-queued <requests>",
     about: "admitted requests, running ones included; above it clients get 429",

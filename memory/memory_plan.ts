@@ -1,6 +1,20 @@
 import type { AdapterPlace } from "./adapter_residency.ts";
 import type { AdapterId, PageId, RequestId } from "./ids.ts";
+import type { BlockGeometry } from "./page_table.ts";
 import type { Prefix, Written } from "./prefix.ts";
+
+export interface MemoryShape extends BlockGeometry {
+  /** Pages of every layer's pool, and of the head pool. */
+  readonly layerPages: number;
+  readonly headPages: number;
+  /** Sequences share the KV of what they begin with alike (unless false). */
+  readonly prefixCache?: boolean;
+  /**
+   * A newcomer must leave room for this part of what all may grow by at the peak: 1 lets nobody in who might have to
+   * give way to another, 4 counts on a quarter. Absent: none is kept.
+   */
+  readonly overCommit?: number;
+}
 
 /** What a sequence needs for its next step. */
 export interface MemoryWant {

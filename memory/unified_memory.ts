@@ -3,28 +3,16 @@ import type { AdapterId, RequestId } from "./ids.ts";
 import type {
   MemoryGrant,
   MemoryPlan,
+  MemoryShape,
   MemoryUsage,
   MemoryWant,
   PlacedAdapter,
 } from "./memory_plan.ts";
 import { PeakDemand } from "./peak_demand.ts";
 import { PagePool } from "./page_pool.ts";
-import { type BlockGeometry, PageTable } from "./page_table.ts";
+import { PageTable } from "./page_table.ts";
 import type { Written } from "./prefix.ts";
 import { PrefixCache } from "./prefix_cache.ts";
-
-export interface MemoryShape extends BlockGeometry {
-  /** Pages of every layer's pool, and of the head pool. */
-  readonly layerPages: number;
-  readonly headPages: number;
-  /** Sequences share the KV of what they begin with alike (unless false). */
-  readonly prefixCache?: boolean;
-  /**
-   * A newcomer must leave room for this part of what all may grow by at the peak: 1 lets nobody in who might have to
-   * give way to another, 4 counts on a quarter. Absent: none is kept.
-   */
-  readonly overCommit?: number;
-}
 
 /** KV of sequences and adapters of any rank in one pool of pages, first come, first served. */
 export class UnifiedMemory {
@@ -33,7 +21,6 @@ export class UnifiedMemory {
   readonly #table: PageTable;
   readonly #adapters: AdapterResidency;
   readonly #demand: PeakDemand;
-  readonly #overCommit: number;
   /** null: nothing is shared. */
   readonly #prefixes: PrefixCache | null;
 
@@ -41,8 +28,7 @@ export class UnifiedMemory {
     this.#layers = new PagePool(shape.layerPages);
     this.#heads = new PagePool(shape.headPages);
     this.#table = new PageTable(this.#layers, shape);
-    this.#demand = new PeakDemand(shape.blockTokens);
-    this.#overCommit = shape.overCommit ?? Infinity;
+    this.#demand = new PeakDemand(shape.blockTokens, shape.overCommit);
     this.#adapters = new AdapterResidency(this.#layers, this.#heads);
     this.#prefixes = shape.prefixCache === false ? null : new PrefixCache(this.#layers, shape);
   }
@@ -207,7 +193,7 @@ export class UnifiedMemory {
       layerPages: this.#table.missing(request, tokens) - shared.length + newcomers.layerPages,
       headPages: newcomers.headPages,
     };
-    const spare = this.#table.pagesFor(Math.max(want.spareTokens, this.#kept(want)));
+    const spare = this.#table.pagesFor(Math.max(want.spareTokens, this.#demand.kept(want)));
     const short = this.#shortage(needed, spare);
     if (short) {
       for (const adapter of pinned) this.#adapters.unpin(adapter, request);
@@ -227,18 +213,12 @@ export class UnifiedMemory {
     this.#table.adopt(request, shared);
     const added = this.#table.grow(request, tokens);
     if (!added) throw new Error(`Cannot grow sequence: its room is gone, received ${request}`);
-    this.#demand.set(request, tokens, want.growth ?? 0);
+    this.#demand.set(want);
     const newPages = [...shared, ...added];
     const cached = this.#table.tokensIn(shared.length);
     const arriving = adapters.filter((adapter) => this.#adapters.isArriving(adapter));
     const placed = this.#placed(adapters);
     return { kind: "granted", request, newPages, cached, adapters: placed, arriving };
-  }
-
-  /** Tokens to keep free beside a newcomer for what it and the others may grow by. */
-  #kept({ request, tokens, growth = 0 }: MemoryWant): number {
-    if (this.#overCommit === Infinity || this.#table.pagesOf(request).length > 0) return 0;
-    return Math.ceil(this.#demand.with({ tokens, growth }) / this.#overCommit);
   }
 
   #publish(request: RequestId, written: Written | undefined, tick: number): void {

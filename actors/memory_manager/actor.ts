@@ -1,5 +1,5 @@
 import type { Epoch } from "../../memory/ids.ts";
-import type { MemoryShape } from "../../memory/unified_memory.ts";
+import type { MemoryShape } from "../../memory/memory_plan.ts";
 import type { Behavior, Next } from "../actor.ts";
 import type * as BatchFormer from "../batch_former/protocol.ts";
 import type { Sender } from "../channel.ts";

@@ -1,6 +1,6 @@
 import type { AdapterId, Epoch } from "../../memory/ids.ts";
-import type { PlacedAdapter } from "../../memory/memory_plan.ts";
-import { type MemoryShape, UnifiedMemory } from "../../memory/unified_memory.ts";
+import type { MemoryShape, PlacedAdapter } from "../../memory/memory_plan.ts";
+import { UnifiedMemory } from "../../memory/unified_memory.ts";
 import { shapeOf } from "../../models/adapter_image.ts";
 import type * as Executor from "../executor/protocol.ts";
 import type { EngineEvent } from "../request_router/protocol.ts";

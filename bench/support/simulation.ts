@@ -1,7 +1,7 @@
 import type { Command, Sequence } from "../../actors/batch_former/protocol.ts";
 import { Scheduler } from "../../actors/batch_former/scheduler.ts";
 import type { SchedulerLimits } from "../../actors/batch_former/scheduler_limits.ts";
-import { MemoryManager } from "../../actors/memory_manager/manager.ts";
+import { MemoryManager, RESIDENCY_DEFAULTS } from "../../actors/memory_manager/manager.ts";
 import type * as Memory from "../../actors/memory_manager/protocol.ts";
 import type { Output } from "../../actors/request_router/protocol.ts";
 import { GREEDY } from "../../actors/sampling.ts";
@@ -83,7 +83,11 @@ class Simulation {
     this.#scheduler = new Scheduler(server);
     this.#card = new SimulatedCard(server);
     // A page of an image is a byte here: only times tell it from a large one.
-    const limits = { hostBytes: 2 ** 40, uploadBytesPerStep: server.pagesPerStep, retryMs: 5000 };
+    const limits = {
+      ...RESIDENCY_DEFAULTS,
+      hostBytes: 2 ** 40,
+      uploadBytesPerStep: server.pagesPerStep,
+    };
     this.#memory = new MemoryManager(
       {
         layerPages: server.blocks,

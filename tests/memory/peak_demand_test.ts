@@ -4,27 +4,33 @@ import { requestId } from "../../memory/ids.ts";
 import { PeakDemand } from "../../memory/peak_demand.ts";
 
 const BLOCK = 16;
+const NEW = requestId("new");
 interface Held {
   readonly tokens: number;
   readonly growth: number;
 }
-const demandOf = (others: readonly Held[], block = BLOCK) => {
-  const demand = new PeakDemand(block);
-  others.forEach(({ tokens, growth }, i) => demand.set(requestId(`${i}`), tokens, growth));
+const demandOf = (others: readonly Held[], block = BLOCK, overCommit = 1) => {
+  const demand = new PeakDemand(block, overCommit);
+  others.forEach((held, i) => demand.set({ request: requestId(`${i}`), ...held }));
   return demand;
 };
 
 Deno.test("a newcomer that is alone is never kept out for what it may grow to", () => {
   const demand = demandOf([]);
-  assertEquals(demand.with({ tokens: 10, growth: 1e6 }), 0);
-  demand.set(requestId("a"), 10, 10);
+  assertEquals(demand.kept({ request: NEW, tokens: 10, growth: 1e6 }), 0);
+  demand.set({ request: requestId("a"), tokens: 10, growth: 10 });
   demand.delete(requestId("a"));
-  assertEquals(demand.with({ tokens: 10, growth: 1e6 }), 0);
+  assertEquals(demand.kept({ request: NEW, tokens: 10, growth: 1e6 }), 0);
 });
 
 Deno.test("the peak counts who is there at the same time, not all that each will ever hold", () => {
   // The first ends after 10 tokens and leaves 110 free, when the other has grown by 10.
-  assertEquals(demandOf([{ tokens: 100, growth: 10 }], 1).with({ tokens: 1, growth: 100 }), 20);
+  const newcomer = { request: NEW, tokens: 1, growth: 100 };
+  const others = [{ tokens: 100, growth: 10 }];
+  assertEquals(demandOf(others, 1).kept(newcomer), 20);
+  assertEquals(demandOf(others, 1, 2).kept(newcomer), 10);
+  assertEquals(demandOf(others, 1, Infinity).kept(newcomer), 0);
+  assertEquals(demandOf(others, 1).kept({ ...newcomer, request: requestId("0") }), 0);
 });
 
 Deno.test("room for the peak is room at every step until all have ended", () => {
@@ -33,7 +39,7 @@ Deno.test("room for the peak is room at every step until all have ended", () => 
   fc.assert(
     fc.property(fc.array(held, { minLength: 1, maxLength: 8 }), held, (others, newcomer) => {
       const all = [...others, newcomer];
-      const spare = demandOf(others).with(newcomer);
+      const spare = demandOf(others).kept({ request: NEW, ...newcomer });
       const now = all.reduce((sum, { tokens }) => sum + blocks(tokens), 0);
       for (let step = 0; step <= 60; step++) {
         const there = all.filter(({ growth }) => growth >= step);
