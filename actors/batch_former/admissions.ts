@@ -36,10 +36,13 @@ export class Admissions {
   /** Draws from the queue in the policy's order as far as there is room, which memory has yet to confirm. */
   draw(now: number): Draw {
     const { queue, running, freeSlots } = this.#roster;
-    const demand = running.reduce((sum, state) => sum + state.ready, 0);
-    const room = { slots: freeSlots, tokens: this.#maxBatchTokens - demand };
     const scene = { running, now };
     const admissible = queue.filter((state) => state.admissible);
+    // A prompt of a lower class takes what tokens of a step are left.
+    const first = Math.min(...admissible.map((state) => this.rank(state)));
+    const ahead = running.filter((state) => state.ready <= 1 || this.rank(state) <= first);
+    const demand = ahead.reduce((sum, state) => sum + state.ready, 0);
+    const room = { slots: freeSlots, tokens: this.#maxBatchTokens - demand };
     const order = new Drawn(this.#policy.order(admissible, scene));
     const picks = pickAdmissions(order, room, (state) => this.#policy.bars(state, now));
     // Those whose adapter is on its way from disk were tried before anybody else.
@@ -67,7 +70,7 @@ export class Admissions {
     return sheds.length > 0;
   }
 
-  /** The class to take pages from last. */
+  /** The class: lower ones compute their prompts first, and lose their pages last. */
   rank(state: SequenceState): number {
     return this.#policy.rank(state);
   }

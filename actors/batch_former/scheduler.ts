@@ -201,7 +201,7 @@ export class Scheduler {
       if (grant.kind === "granted") able.push(state);
       if (grant.kind === "exhausted") starved.push({ state, grant });
     });
-    this.#formStep(able);
+    this.#formStep(able.sort((a, b) => this.#admissions.rank(a) - this.#admissions.rank(b)));
     if (starved.length > 0) this.#feed(starved);
     // An answer that is news makes room to ask for others; and with nothing under way no event will
     // come, so the next plan must take from those who hold.

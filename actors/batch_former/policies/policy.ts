@@ -42,7 +42,7 @@ export interface Policy {
   bars?(job: Job, now: number): boolean;
   /** Jobs to end now; `queue` is oldest first. */
   shed?<J extends Job>(queue: readonly J[], scene: Scene): Shed<J>[];
-  /** The class to take pages from last: those of a higher number give up theirs first. */
+  /** The class: lower ones compute their prompts first, higher ones give up their pages first. */
   rank?(job: Job): number;
   /** A job comes to those that wait, `queue` without it. */
   arrived?(job: Job, queue: readonly Job[], now: number): void;

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Scheduler } from "../../../actors/batch_former/scheduler.ts";
+import { UNKNOWN_MEMORY } from "../../../actors/batch_former/unknown_memory.ts";
+import { POLICY_DEFAULTS } from "../../../actors/policy_options.ts";
 import { requestId, stepId } from "../../../memory/ids.ts";
 import { runAlone } from "../../support/simulated_executor.ts";
 import { sequenceOf, using } from "./sequences.ts";
@@ -220,4 +222,21 @@ Deno.test("limits that leave a running sequence without a token are refused", ()
     RangeError,
     "received 8, 4 and 8",
   );
+});
+
+Deno.test("who waits for an adapter that does not come is given up in time, though nothing else happens", () => {
+  const policy = { ...POLICY_DEFAULTS, names: ["abort"] as const };
+  const scheduler = new Scheduler({ ...shape, policy });
+  const sequence = sequenceOf("a", 5, using("small"));
+  scheduler.handle({ kind: "submit", sequence }, 0);
+  scheduler.plan(0);
+  assertEquals(scheduler.takeEffects().memory.map(({ kind }) => kind), ["plan"]);
+  const grants = [{ kind: "waiting", request: sequence.id }] as const;
+  scheduler.handle({ kind: "planned", plan: 1, grants, ...UNKNOWN_MEMORY }, 1);
+  for (const [now, ends] of [[5499, []], [5500, ["shed"]], [5600, []]] as const) {
+    scheduler.handle({ kind: "tick" }, now);
+    scheduler.plan(now);
+    assertEquals(scheduler.takeEffects().outputs.map(({ end }) => end?.kind), [...ends]);
+  }
+  assertEquals([scheduler.load.waiting, scheduler.load.sheds], [0, 1]);
 });

@@ -43,3 +43,16 @@ Deno.test("simulated: where pages run out, those of the last class are given up"
   assert(last(true) < last(false));
   assert(pause(true) * 2 < pause(false), "the first class never lost its place");
 });
+
+Deno.test("simulated: a long prompt of the last class holds up no first token of the first", () => {
+  const prompt = { at: 0, adapter: null, promptTokens: 8000, outputTokens: 5, priority: 1 };
+  const urgent = { at: 1, adapter: null, promptTokens: 50, outputTokens: 5, priority: 0 };
+  const [alone, ...names] = [[urgent], [prompt, urgent], [prompt, urgent]].map((trace, i) =>
+    runWith({ names: [i === 2 ? "fcfs" : "priority"] }, trace).records.at(-1)?.firstToken ?? NaN
+  );
+  const [classes = NaN, fcfs = NaN] = names;
+  // The step under way and the one that waits behind it.
+  const step = 512 * 0.4e-3 * 1.767;
+  assert(classes < (alone ?? NaN) + 3 * step, `${classes} s, alone ${alone} s`);
+  assert(fcfs > 2 * classes, `${fcfs} s`);
+});
