@@ -151,6 +151,13 @@ const loaded = { kind: "loaded", adapter, image } as const;
 const load_failed = { kind: "load_failed", adapter, error: "no such file" } as const;
 const register = { kind: "register", adapter, path: "/adapters/upper" } as const;
 
+const lifecycle = {
+  unregister: { kind: "unregister", adapter },
+  pin: { kind: "pin", adapter },
+  unpin: { kind: "unpin", adapter },
+  list_adapters: { kind: "list_adapters" },
+} as const;
+
 const batchFormer: Samples<BatchFormer.Command> = {
   submit: { kind: "submit", sequence },
   cancel: { kind: "cancel", request },
@@ -181,6 +188,7 @@ const memoryManager: Samples<MemoryManager.Command> = {
   release: { kind: "release", request, written: { from: 0, tokens: [1] } },
   uploaded,
   register,
+  ...lifecycle,
   loaded,
   load_failed,
 };
@@ -278,6 +286,7 @@ const engineCommands: Samples<EngineCommand> = {
   cancel: { kind: "cancel", request },
   extend_credit: { kind: "extend_credit", request, tokens: 32 },
   register,
+  ...lifecycle,
   ping: { kind: "ping", sequence: 8 },
 };
 const engineEvents: Samples<EngineEvent> = {
@@ -297,6 +306,12 @@ const engineEvents: Samples<EngineEvent> = {
   engine_lost: { kind: "engine_lost", epoch, reason: "it was ended by SIGKILL" },
   adapter_registered: { kind: "adapter_registered", epoch, adapter, rank: 8, bytes: 4096 },
   adapter_rejected: { kind: "adapter_rejected", epoch, adapter, error: "NaN in A" },
+  adapter_pinned: { kind: "adapter_pinned", epoch, adapter, error: "no room" },
+  adapters_listed: {
+    kind: "adapters_listed",
+    epoch,
+    places: { host: [adapter], gpu: [adapter] },
+  },
   progressed: {
     kind: "progressed",
     epoch,
@@ -308,6 +323,7 @@ const engineEvents: Samples<EngineEvent> = {
         promptLogprobs: [],
         end: { kind: "failed", error: "unknown adapter" },
       },
+      { request, tokens: [], promptLogprobs: [], end: { kind: "shed", error: "too late" } },
     ],
   },
   load_changed: { kind: "load_changed", epoch, load },
