@@ -1,4 +1,4 @@
-import type { Command, Sequence } from "../../actors/batch_former/protocol.ts";
+import type { Command, Sequence, Shares } from "../../actors/batch_former/protocol.ts";
 import { Scheduler } from "../../actors/batch_former/scheduler.ts";
 import type { SchedulerLimits } from "../../actors/batch_former/scheduler_limits.ts";
 import { MemoryManager, RESIDENCY_DEFAULTS } from "../../actors/memory_manager/manager.ts";
@@ -14,6 +14,7 @@ import type { TraceRequest } from "./trace.ts";
 export interface SimulatedRequest extends TraceRequest {
   readonly tenant?: string;
   readonly priority?: number;
+  readonly shares?: Shares;
   /** What the client allows where it is not what it gets: the model stops by itself before. */
   readonly maxTokens?: number;
 }
@@ -132,7 +133,7 @@ class Simulation {
   #submit(index: number): void {
     const request = this.#trace[index];
     if (!request) return;
-    const { adapter, tenant, priority, promptTokens } = request;
+    const { adapter, tenant, priority, shares, promptTokens } = request;
     if (adapter !== null && !this.#registered.has(adapter)) {
       this.#registered.add(adapter);
       this.#manager.push({ kind: "register", adapter: adapterId(`${adapter}`), path: "" });
@@ -153,6 +154,7 @@ class Simulation {
       credit: Infinity,
       ...(tenant !== undefined && { tenant }),
       ...(priority !== undefined && { priority }),
+      ...(shares !== undefined && { shares }),
     };
     this.#former.push({ kind: "submit", sequence });
   }

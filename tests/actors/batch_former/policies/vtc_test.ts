@@ -69,7 +69,7 @@ function served(names: readonly PolicyName[], trace: SimulatedRequest[], tenants
 }
 
 Deno.test("simulated: two tenants that both ask for too much differ by no more than the VTC paper's bound, under FCFS by far more", () => {
-  const seconds = 300;
+  const seconds = 150;
   const trace = together(even("a", 1.5, seconds), even("b", 3, seconds));
   const gapOf = (...names: PolicyName[]) => {
     const [a = [], b = []] = served(names, trace, ["a", "b"]);
@@ -80,8 +80,21 @@ Deno.test("simulated: two tenants that both ask for too much differ by no more t
   assert(plain > BOUND, `${plain}`);
 });
 
+Deno.test("simulated: a tenant of twice the weight is served twice as much while both ask for too much", () => {
+  const seconds = 150;
+  const heavy = even("heavy", 3, seconds)
+    .map((request) => ({ ...request, shares: { tenant: 2, adapter: 1 } }));
+  const [most = [], least = []] = served(
+    ["vtc"],
+    together(heavy, even("light", 3, seconds)),
+    ["heavy", "light"],
+  );
+  const ratio = serviceUntil(most, prices, seconds) / serviceUntil(least, prices, seconds);
+  assert(ratio > 1.85 && ratio < 2.15, `${ratio}`);
+});
+
 Deno.test("simulated: one tenant floods at 10 times the other's rate, which keeps its share and its first tokens (aibrix #649, llm-d-router #1182)", () => {
-  const seconds = 300;
+  const seconds = 150;
   const [quiet, flood] = [even("quiet", 0.4, seconds), even("flood", 4, seconds)];
   const trace = together(quiet, flood);
   const asked = 0.4 * seconds * (prices.prompt * 256 + prices.output * 256);
