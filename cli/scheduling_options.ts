@@ -39,7 +39,7 @@ export const SCHEDULING_OPTIONS = {
   },
   clusterAdapters: {
     flag: "--cluster-adapters <adapters>",
-    about: "distinct adapters in a batch; the base model is never held up (cluster)",
+    about: "distinct adapters of a batch from which on it prefers requests for those (cluster)",
     fallback: "8",
     schema: count(1),
   },
