@@ -4,11 +4,11 @@ import { startSystem } from "./actors/system.ts";
 import { LongPrompts } from "./actors/request_router/long_prompts.ts";
 import { promptEncoder } from "./actors/request_router/prompt_encoder.ts";
 import { AdapterRegistry } from "./actors/request_router/registry.ts";
-import { AdapterDesk } from "./cli/adapter_desk.ts";
-import { AdapterWatcher } from "./cli/adapter_watcher.ts";
+import { AdapterSupply } from "./cli/adapter_supply.ts";
 import { readApiKeys } from "./cli/api_keys.ts";
 import { CommanderError } from "commander";
 import { type Config, ConfigError, parseConfig } from "./cli/config.ts";
+import { engineSettings } from "./cli/engine_settings.ts";
 import { explainError } from "./cli/explain_error.ts";
 import { observeEngine } from "./cli/engine_observer.ts";
 import { drainOnSignal } from "./cli/drain.ts";
@@ -29,15 +29,12 @@ import { RateLimits } from "./routes/rate_limits.ts";
 const ROOT = fileURLToPath(new URL("./", import.meta.url));
 /** How often the tenant file is looked at. */
 const TENANTS_MS = 1000;
-/** How often the adapters' directory is: what is dropped in must be seen twice, and appear within 2 s. */
-const ADAPTERS_MS = 500;
 const DEMO = `${ROOT}models/demo`;
 
 async function serve(config: Config): Promise<void> {
   await configureLogging();
   const demo = config.model === undefined;
   const directory = config.model ?? `${DEMO}/base`;
-  const adapters = config.adapters ?? (demo ? `${DEMO}/adapters` : undefined);
   const base = config.name ??
     (demo ? "demo" : directory.replace(/\/+$/, "").split("/").pop() ?? "base");
 
@@ -47,46 +44,21 @@ async function serve(config: Config): Promise<void> {
   const model = await loadModelConfig(directory);
   const tokenizer = await Tokenizer.load(directory);
   const registry = new AdapterRegistry();
-  const roots = [...adapters === undefined ? [] : [adapters], ...config.adapterRoots];
-  const desk = new AdapterDesk({ registry, parent: base, roots, places: () => places() });
-  const watcher = adapters === undefined ? null : new AdapterWatcher({
-    directory: adapters,
+  const supply = await AdapterSupply.open({
     registry,
-    desk,
     parent: base,
-    print: (line) => console.error(line),
+    directory: config.adapters ?? (demo ? `${DEMO}/adapters` : undefined),
+    roots: config.adapterRoots,
+    places: () => places(),
   });
-  await watcher?.check();
 
   const { router, supervisor, places } = startSystem({
-    engine: {
-      modelDirectory: directory,
-      gpu: config.gpu,
-      dtype: config.dtype,
-      maxModelLen: config.maxModelLen ?? null,
-      poolBytes: config.poolBytes ?? null,
-      headPoolBytes: config.headPoolBytes ?? null,
-      adapterHostBytes: config.adapterHostBytes,
-      adapterLoadMs: config.adapterLoadTimeout * 1000,
-      uploadBytesPerStep: config.uploadBytesPerStep,
-      maxBatchTokens: Math.max(config.maxBatchTokens, config.maxRunning),
-      maxRunning: config.maxRunning,
-      prefixCache: config.prefixCache === "on",
-      overCommit: config.overCommit,
-      policy: {
-        names: config.policy,
-        agingMs: config.agingSeconds * 1000,
-        sloMs: config.sloSeconds * 1000,
-        clusterAdapters: config.clusterAdapters,
-        prices: config.tokenPrices,
-      },
-      maxRoutes: 1,
-    },
+    engine: engineSettings(config, directory),
     engineProgram: (socket) => [
       "run",
       ...enginePermissions({
         socket,
-        directories: [ROOT, directory, ...roots],
+        directories: [ROOT, directory, ...supply.roots],
         dawn: config.gpu === "dawn",
       }),
       `${ROOT}actors/engine.ts`,
@@ -111,8 +83,7 @@ async function serve(config: Config): Promise<void> {
     hangUp: () => server.shutdown(),
     seconds: config.drainSeconds,
   });
-  let listed = watcher === null;
-  const status = readiness(router, registry, draining, () => listed);
+  const status = readiness(router, registry, draining, () => supply.listed);
   const metrics = new Metrics(() => status().ready, {
     namesOf: (adapter) => registry.namesOf(adapter),
     perAdapter: config.metricsPerAdapter === "on",
@@ -125,7 +96,7 @@ async function serve(config: Config): Promise<void> {
     metrics,
     apiKeys,
     ...(tenants && { tenants }),
-    adapters: desk,
+    adapters: supply.desk,
     // With a port of their own, admins have no business here.
     ...(config.adminKey !== undefined && config.adminPort === undefined &&
       { adminKey: config.adminKey }),
@@ -137,7 +108,7 @@ async function serve(config: Config): Promise<void> {
   if (config.adminPort !== undefined) {
     const adminApp = createAdminApp({
       ...config,
-      adapters: desk,
+      adapters: supply.desk,
       adminKey: config.adminKey ?? null,
     });
     listen({
@@ -147,10 +118,11 @@ async function serve(config: Config): Promise<void> {
       what: "for admins",
     });
   }
-  await watcher?.start();
-  watcher?.watch(ADAPTERS_MS);
-  listed = true;
-  const exit = await supervisor.stopped;
+  // Not for ever: a disk that hangs must not hide that the engine has given up.
+  const exit = await Promise.race([
+    supervisor.stopped,
+    supply.start().then(() => supervisor.stopped),
+  ]);
   if (exit.kind === "crashed") Deno.exit(1);
 }
 
