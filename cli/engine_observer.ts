@@ -31,9 +31,8 @@ export function observeEngine(
       case "adapter_registered":
       case "adapter_rejected": {
         if (event.kind === "adapter_rejected") print(`${nameOf(event.adapter)}: ${event.error}`);
-        const all = registry.list();
-        const done = all.filter(({ state }) => state.kind !== "registering").length;
-        return progress.update("adapters", done, all.length, "adapters");
+        const { decided, all } = registry.progress;
+        return progress.update("adapters", decided, all, "adapters");
       }
       case "engine_lost":
         progress.stop();

@@ -10,14 +10,14 @@ export interface Readiness {
 /** Ready once the engine is and the adapters that were there at the start are in: until then their names are unknown. */
 export function readiness(
   router: Pick<RequestRouter, "engine">,
-  registry: Pick<AdapterRegistry, "list">,
+  registry: Pick<AdapterRegistry, "progress">,
   draining: () => boolean,
   /** The adapters that are there at the start have been listed. */
   listed: () => boolean = () => true,
 ): () => Readiness {
   let settled = false;
   return () => {
-    settled ||= listed() && registry.list().every(({ state }) => state.kind !== "registering");
+    settled ||= listed() && registry.progress.decided === registry.progress.all;
     const { phase, reason } = router.engine;
     if (draining()) return { ready: false, reason: "the server is shutting down" };
     if (phase !== "ready") return { ready: false, reason: reason ?? `the engine is ${phase}` };

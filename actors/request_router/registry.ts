@@ -56,6 +56,8 @@ interface Revision {
 export class AdapterRegistry {
   readonly #entries = new Map<string, AdapterEntry>();
   readonly #revisions = new Map<AdapterId, Revision>();
+  /** Revisions of which the engine has said nothing yet. */
+  #undecided = 0;
   #follower: (command: AdapterCommand) => void = () => {};
 
   /** Tells `follower` of each change from now on; there is one at a time. */
@@ -168,6 +170,12 @@ export class AdapterRegistry {
     return [...this.#entries.values()].map((entry) => this.#withState(entry));
   }
 
+  /** How many revisions there are, and of how many the engine has said what it thinks. */
+  get progress(): { readonly decided: number; readonly all: number } {
+    const all = this.#revisions.size;
+    return { decided: all - this.#undecided, all };
+  }
+
   /** What a new engine must be told; what changes later, the follower hears. */
   commands(): AdapterCommand[] {
     return [...this.#revisions.values()].flatMap((revision) => {
@@ -188,6 +196,7 @@ export class AdapterRegistry {
       revision.pinVerdict = null;
       return;
     }
+    if (revision.state.kind === "registering") this.#undecided--;
     if (event.kind === "adapter_registered") {
       revision.shape = event.shape ?? revision.shape;
       revision.state = { kind: "registered", rank: event.rank, bytes: event.bytes };
@@ -225,6 +234,7 @@ export class AdapterRegistry {
     };
     revision.path = path;
     revision.state = { kind: "registering" };
+    this.#undecided++;
     this.#revisions.set(id, revision);
     this.#follower(registering(revision));
     return revision;
@@ -243,8 +253,9 @@ export class AdapterRegistry {
     this.#retire(revision);
   }
 
-  #retire({ id, names, uses, pinVerdict }: Revision): void {
+  #retire({ id, names, uses, state, pinVerdict }: Revision): void {
     if (names.size > 0 || uses > 0) return;
+    if (state.kind === "registering") this.#undecided--;
     pinVerdict?.resolve(`Cannot pin adapter: it is not registered any more, received ${id}`);
     this.#revisions.delete(id);
     this.#follower({ kind: "unregister", adapter: id });

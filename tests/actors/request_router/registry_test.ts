@@ -40,6 +40,7 @@ Deno.test("AdapterRegistry keeps every adapter's state by name", () => {
   const registry = new AdapterRegistry();
   registry.add(entry("upper"));
   registry.add(entry("broken"));
+  assertEquals(registry.progress, { decided: 0, all: 2 });
   registry.note({
     kind: "adapter_registered",
     epoch: epoch(1),
@@ -53,6 +54,7 @@ Deno.test("AdapterRegistry keeps every adapter's state by name", () => {
     adapter: adapterId("broken"),
     error: "no rank",
   });
+  assertEquals(registry.progress, { decided: 2, all: 2 });
   assertEquals(registry.get("upper")?.state, { kind: "registered", rank: 8, bytes: 4096 });
   assertEquals(registry.get("broken")?.state, { kind: "rejected", error: "no rank" });
   assertEquals(registry.get("nobody"), null);
@@ -69,6 +71,7 @@ Deno.test("AdapterRegistry tells the engine once of files that have two names", 
   registry.remove("one");
   assertEquals(told.length, 1);
   registry.remove("two");
+  assertEquals(registry.progress, { decided: 0, all: 0 });
   assertEquals(told.at(-1), { kind: "unregister", adapter: adapterId("x") });
   assertEquals(registry.commands(), []);
 });
@@ -107,7 +110,10 @@ Deno.test("files that were refused are looked at again when they are loaded agai
   registry.note(rejected("x"));
   const loading = registry.load(entry("a", "x"));
   assertEquals(told, [registering("x", "a"), registering("x", "a")]);
+  assertEquals(registry.progress, { decided: 0, all: 1 });
   registry.note(registered("x"));
+  registry.note(registered("x")); // another engine says so too
+  assertEquals(registry.progress, { decided: 1, all: 1 });
   assertEquals((await loading).kind, "registered");
 });
 
