@@ -174,17 +174,11 @@ export class Executor {
 
   /** Sends as many slices of the waiting uploads as go between two steps; what that completes. */
   async uploadSome(): Promise<readonly Uploaded[]> {
-    const { layerLayout: { pageBytes }, uploadBytesPerStep, compiler, config, shape } = this.#parts;
-    if (this.#uploads.first?.image.dora) {
-      // One after a step, as slices go: running streams wait for one at most.
-      const gain = await compileGain(compiler, config, shape, this.#gains.length);
-      if (gain) {
-        this.#gains.push(gain);
-        return [];
-      }
-    }
+    const { layerLayout: { pageBytes }, uploadBytesPerStep } = this.#parts;
     const done: Uploaded[] = [];
     for (let left = uploadBytesPerStep; left > 0;) {
+      // In place of the slice: running streams wait for one pipeline at most.
+      if (this.#uploads.first?.image.dora && await this.#compileGain()) break;
       const start = performance.now();
       const slice = this.#uploads.next(Math.min(left, this.#upload.sliceBytes));
       if (!slice) break;
@@ -200,6 +194,14 @@ export class Executor {
       this.#uploadBytes = this.#uploadSeconds = 0;
     }
     return done;
+  }
+
+  /** Compiles another of DoRA's pipelines; false where all are. */
+  async #compileGain(): Promise<boolean> {
+    const { compiler, config, shape } = this.#parts;
+    const gain = await compileGain(compiler, config, shape, this.#gains.length);
+    if (gain) this.#gains.push(gain);
+    return gain !== null;
   }
 
   #computeGains(slice: Slice): void {
