@@ -96,14 +96,12 @@ export class AdapterDesk implements AdapterAdmin {
   async #within(path: string): Promise<string | LoadRefusal> {
     const { roots } = this.#options;
     for (const root of roots) {
-      try {
-        const top = await Deno.realPath(root);
-        const real = await Deno.realPath(isAbsolute(path) ? path : `${top}/${path}`);
-        const below = relative(top, real);
-        if (below !== "" && !below.startsWith("..") && !isAbsolute(below)) return real;
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
+      const top = await realPath(root);
+      const real = top && await realPath(isAbsolute(path) ? path : `${top}/${path}`);
+      if (!top || !real) continue;
+      const below = relative(top, real);
+      // "..data", unlike "../data", lies below: Kubernetes mounts volumes that way.
+      if (below !== "" && !/^\.\.(\/|$)/.test(below) && !isAbsolute(below)) return real;
     }
     // What is outside and what is not there must look alike: nobody is to learn of the machine's other files.
     return {
@@ -121,6 +119,15 @@ export class AdapterDesk implements AdapterAdmin {
     } finally {
       if (this.#changes.get(name) === mine) this.#changes.delete(name);
     }
+  }
+}
+
+/** null for whatever leads nowhere: not there, through a file, round in a circle, or no path at all. */
+async function realPath(path: string): Promise<string | null> {
+  try {
+    return await Deno.realPath(path);
+  } catch {
+    return null;
   }
 }
 

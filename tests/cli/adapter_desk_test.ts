@@ -30,6 +30,8 @@ Deno.test("AdapterDesk loads nothing from outside its roots, and does not tell w
   await using outside = await tempDirectory();
   await copyAdapter("reverse", `${outside.path}/secret`);
   await Deno.symlink(`${outside.path}/secret`, `${root.path}/link`);
+  await Deno.symlink(`${root.path}/loop`, `${root.path}/loop`);
+  await Deno.writeTextFile(`${root.path}/file`, "");
   const { desk, registry } = deskOf(root.path);
   const paths = [
     `${outside.path}/secret`,
@@ -39,6 +41,10 @@ Deno.test("AdapterDesk loads nothing from outside its roots, and does not tell w
     root.path,
     "",
     "/etc",
+    `${root.path}/file/below`,
+    `${root.path}/loop`,
+    `${root.path}/a\0b`,
+    `${root.path}/${"long".repeat(100)}`,
   ];
   for (const path of paths) {
     assertEquals(await desk.load("a", path, false), {
@@ -47,6 +53,15 @@ Deno.test("AdapterDesk loads nothing from outside its roots, and does not tell w
     });
   }
   assertEquals(registry.list(), []);
+});
+
+Deno.test("AdapterDesk loads from below directories with dots, as Kubernetes mounts volumes", async () => {
+  await using root = await tempDirectory();
+  await copyAdapter("reverse", `${root.path}/..2026_11_23/mine`);
+  await Deno.symlink("..2026_11_23", `${root.path}/..data`);
+  await Deno.symlink("..data/mine", `${root.path}/mine`);
+  const { desk } = deskOf(root.path);
+  assertEquals(await desk.load("mine", "mine", false), null);
 });
 
 Deno.test("AdapterDesk replaces a name only where it is told to, and keeps it where the new files are refused", async () => {
