@@ -36,6 +36,8 @@ export class AdapterWatcher {
   readonly #seen = new Map<string, Seen>();
   /** Names that the system says have changed. */
   readonly #dirty = new Set<string>();
+  /** Names to be loaded as soon as there is a lane. */
+  readonly #waiting = new Set<string>();
   readonly #loading = new Set<Promise<void>>();
   #swept = 0;
   #listedAt = -Infinity;
@@ -100,7 +102,7 @@ export class AdapterWatcher {
 
   /** Resolves when what was found has been loaded, or refused. */
   async settled(): Promise<void> {
-    await Promise.all(this.#loading);
+    while (this.#loading.size > 0) await Promise.all(this.#loading);
   }
 
   #path(name: string): string {
@@ -147,20 +149,35 @@ export class AdapterWatcher {
     const seen = this.#seen.get(name);
     if (now === null) {
       if (seen?.taken) await this.#gone(name);
+      // Its files may come long after it: it is looked at until they do.
+      this.#seen.set(name, { last: "", taken: null });
       return;
     }
     if (!seen || seen.last !== now) {
       this.#seen.set(name, { last: now, taken: seen?.taken ?? null });
       return;
     }
-    if (seen.taken === now || this.#loading.size >= LANES || !await isWhole(path)) return;
+    if (seen.taken === now || !await isWhole(path)) return;
     seen.taken = now;
-    const loading = this.#load(name, path).finally(() => this.#loading.delete(loading));
-    this.#loading.add(loading);
+    this.#waiting.add(name);
+    this.#loadNext();
   }
 
-  async #load(name: string, path: string): Promise<void> {
+  #loadNext(): void {
+    for (const name of this.#waiting) {
+      if (this.#loading.size >= LANES) return;
+      this.#waiting.delete(name);
+      const loading = this.#load(name).finally(() => {
+        this.#loading.delete(loading);
+        this.#loadNext();
+      });
+      this.#loading.add(loading);
+    }
+  }
+
+  async #load(name: string): Promise<void> {
     const { desk, print } = this.#options;
+    const path = this.#path(name);
     try {
       const refusal = await desk.replace(name, path);
       print(refusal ? refusal.why : `adapters: ${name} is loaded`);
@@ -172,6 +189,7 @@ export class AdapterWatcher {
   /** Its files are not there any more; one that was loaded from elsewhere since stays. */
   async #gone(name: string): Promise<void> {
     this.#seen.delete(name);
+    this.#waiting.delete(name);
     if (this.#options.registry.get(name)?.path !== this.#path(name)) return;
     await this.#options.desk.unload(name);
     this.#options.print(`adapters: ${name} is gone`);
