@@ -49,10 +49,14 @@ export class AdapterWatcher {
     this.#options = options;
   }
 
-  /** @throws {TypeError} where `directory` is no directory. */
-  async check(): Promise<void> {
+  /**
+   * Asks the system to tell of changes from now on: before anyone is served, since for thousands of directories
+   * that holds up the thread. @throws {TypeError} where `directory` is no directory.
+   */
+  async open(): Promise<void> {
     await this.#list();
     this.#listedAt = -Infinity;
+    void this.#listen();
   }
 
   /** Adds everything that is there, one after the other; the engine's word on it is in the registry later. */
@@ -79,7 +83,6 @@ export class AdapterWatcher {
   /** Looks every `everyMs` from now on. */
   watch(everyMs: number): void {
     setInterval(() => void this.look(), everyMs);
-    void this.#listen();
   }
 
   /** One look: a file that has not changed since the last one is taken to be whole, if its header agrees. */
@@ -199,7 +202,8 @@ export class AdapterWatcher {
   async #listen(): Promise<void> {
     try {
       const top = await Deno.realPath(this.#options.directory);
-      for await (const { paths } of Deno.watchFs(top)) {
+      for await (const { kind, paths } of Deno.watchFs(top)) {
+        if (kind === "access") continue; // our own reading
         for (const path of paths) {
           const [name] = path.slice(top.length + 1).split("/");
           if (name) this.#dirty.add(name);

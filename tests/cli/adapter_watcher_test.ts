@@ -55,7 +55,7 @@ Deno.test("AdapterWatcher refuses a directory that is not there", async () => {
   const print = () => {};
   const parent = "demo";
   const watcher = new AdapterWatcher({ directory: "/nowhere", registry, desk, parent, print });
-  await assertRejects(() => watcher.check(), TypeError, 'received "/nowhere"');
+  await assertRejects(() => watcher.open(), TypeError, 'received "/nowhere"');
 });
 
 Deno.test("what is dropped in appears at the second look, and never half written", async () => {
