@@ -55,6 +55,18 @@ Deno.test("AdapterDesk loads nothing from outside its roots, and does not tell w
   assertEquals(registry.list(), []);
 });
 
+Deno.test("AdapterDesk names files by the root that the engine may read, where that is a link", async () => {
+  await using there = await tempDirectory();
+  await using links = await tempDirectory();
+  await copyAdapter("reverse", `${there.path}/one`);
+  await Deno.symlink(there.path, `${links.path}/root`);
+  const { desk, registry } = deskOf(`${links.path}/root`);
+  for (const path of ["one", `${there.path}/one`, `${links.path}/root/one`]) {
+    assertEquals(await desk.load("a", path, true), null);
+    assertEquals(registry.get("a")?.path, `${links.path}/root/one`);
+  }
+});
+
 Deno.test("AdapterDesk loads from below directories with dots, as Kubernetes mounts volumes", async () => {
   await using root = await tempDirectory();
   await copyAdapter("reverse", `${root.path}/..2026_11_23/mine`);
