@@ -117,7 +117,7 @@ Deno.test("changes of one name happen in the order in which they were asked for"
   assertEquals(registry.get("a")?.path, `${root.path}/two`);
 });
 
-Deno.test("unloading tells the engine, so that memory is given back (vLLM #42633, vLLM #54839)", async () => {
+Deno.test("unloading tells the engine, so that memory is given back (vLLM #42207, vLLM #42633, vLLM #54839)", async () => {
   await using root = await tempDirectory();
   await copyAdapter("reverse", `${root.path}/a`);
   const { desk, registry, told } = deskOf(root.path);

@@ -132,7 +132,7 @@ Deno.test("files that were refused are looked at again when they are loaded agai
   assertEquals((await loading).kind, "registered");
 });
 
-Deno.test("a removed adapter stays with the requests that use it, and with nobody else", () => {
+Deno.test("a removed adapter stays with the requests that use it, and with nobody else (TRL #7017)", () => {
   const { registry, told } = followed();
   const id = adapterId("x");
   registry.add(entry("a", "x"));
