@@ -175,16 +175,17 @@ export class Executor {
   /** Sends as many slices of the waiting uploads as go between two steps; what that completes. */
   async uploadSome(): Promise<readonly Uploaded[]> {
     const { layerLayout: { pageBytes }, uploadBytesPerStep, compiler, config, shape } = this.#parts;
-    if (this.#uploads.first?.image.dora) {
-      // One after a step, as slices go: running streams wait for one at most.
-      const gain = await compileGain(compiler, config, shape, this.#gains.length);
-      if (gain) {
-        this.#gains.push(gain);
-        return [];
-      }
-    }
     const done: Uploaded[] = [];
     for (let left = uploadBytesPerStep; left > 0;) {
+      // Whichever comes first after others in this turn, too: no slice of DoRA goes without all of its gains.
+      if (this.#uploads.first?.image.dora) {
+        // One after a step, as slices go: running streams wait for one at most.
+        const gain = await compileGain(compiler, config, shape, this.#gains.length);
+        if (gain) {
+          this.#gains.push(gain);
+          break;
+        }
+      }
       const start = performance.now();
       const slice = this.#uploads.next(Math.min(left, this.#upload.sliceBytes));
       if (!slice) break;
