@@ -15,7 +15,7 @@ import { drainOnSignal } from "./cli/drain.ts";
 import { listen } from "./cli/listen.ts";
 import { configureLogging } from "./cli/logging.ts";
 import { modelCatalogue } from "./cli/model_catalogue.ts";
-import { enginePermissions } from "./cli/permissions.ts";
+import { enginePermissions, throughLinks } from "./cli/permissions.ts";
 import { readiness } from "./cli/readiness.ts";
 import { TenantFile } from "./cli/tenant_file.ts";
 import { ChatTemplate } from "./models/chat_template.ts";
@@ -51,6 +51,7 @@ async function serve(config: Config): Promise<void> {
     roots: config.adapterRoots,
     places: () => places(),
   });
+  const directories = await throughLinks(directory, [ROOT, ...supply.roots]);
 
   const { router, supervisor, places } = startSystem({
     engine: engineSettings(config, directory),
@@ -58,7 +59,7 @@ async function serve(config: Config): Promise<void> {
       "run",
       ...enginePermissions({
         socket,
-        directories: [ROOT, directory, ...supply.roots],
+        directories,
         dawn: config.gpu === "dawn",
       }),
       `${ROOT}actors/engine.ts`,

@@ -31,8 +31,8 @@ export class AdapterDesk implements AdapterAdmin {
       if (!inPlace && registry.get(name)) {
         return { kind: "exists", why: `The lora adapter '${name}' has already been loaded.` };
       }
-      const real = await this.#within(path);
-      return typeof real === "string" ? await this.#take(name, real) : real;
+      const found = await this.#within(path);
+      return typeof found === "string" ? await this.#take(name, found) : found;
     });
   }
 
@@ -92,17 +92,20 @@ export class AdapterDesk implements AdapterAdmin {
     }
   }
 
-  /** Where `path` really leads, if that is below one of the roots; relative ones are looked for in each. */
+  /**
+   * Where `path` really leads, if that is below one of the roots; relative ones are looked for in each. The answer
+   * begins with the root as it was given, for by that name the engine may read it.
+   */
   async #within(path: string): Promise<string | LoadRefusal> {
     const { roots } = this.#options;
     for (const root of roots) {
-      try {
-        const top = await Deno.realPath(root);
-        const real = await Deno.realPath(isAbsolute(path) ? path : `${top}/${path}`);
-        const below = relative(top, real);
-        if (below !== "" && !below.startsWith("..") && !isAbsolute(below)) return real;
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      const top = await realPath(root);
+      const real = top && await realPath(isAbsolute(path) ? path : `${top}/${path}`);
+      if (!top || !real) continue;
+      const below = relative(top, real);
+      // "..data", unlike "../data", lies below: Kubernetes mounts volumes that way.
+      if (below !== "" && !/^\.\.(\/|$)/.test(below) && !isAbsolute(below)) {
+        return `${root}/${below}`;
       }
     }
     // What is outside and what is not there must look alike: nobody is to learn of the machine's other files.
@@ -121,6 +124,15 @@ export class AdapterDesk implements AdapterAdmin {
     } finally {
       if (this.#changes.get(name) === mine) this.#changes.delete(name);
     }
+  }
+}
+
+/** null for whatever leads nowhere: not there, through a file, round in a circle, or no path at all. */
+async function realPath(path: string): Promise<string | null> {
+  try {
+    return await Deno.realPath(path);
+  } catch {
+    return null;
   }
 }
 

@@ -32,7 +32,7 @@ export class AdapterSupply {
     const watcher = directory === undefined
       ? null
       : new AdapterWatcher({ directory, registry, desk, parent, print });
-    await watcher?.check();
+    await watcher?.open();
     return new AdapterSupply(roots, desk, watcher);
   }
 

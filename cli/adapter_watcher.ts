@@ -36,6 +36,8 @@ export class AdapterWatcher {
   readonly #seen = new Map<string, Seen>();
   /** Names that the system says have changed. */
   readonly #dirty = new Set<string>();
+  /** Names to be loaded as soon as there is a lane. */
+  readonly #waiting = new Set<string>();
   readonly #loading = new Set<Promise<void>>();
   #swept = 0;
   #listedAt = -Infinity;
@@ -47,10 +49,14 @@ export class AdapterWatcher {
     this.#options = options;
   }
 
-  /** @throws {TypeError} where `directory` is no directory. */
-  async check(): Promise<void> {
+  /**
+   * Asks the system to tell of changes from now on: before anyone is served, since for thousands of directories
+   * that holds up the thread. @throws {TypeError} where `directory` is no directory.
+   */
+  async open(): Promise<void> {
     await this.#list();
     this.#listedAt = -Infinity;
+    void this.#listen();
   }
 
   /** Adds everything that is there, one after the other; the engine's word on it is in the registry later. */
@@ -77,7 +83,6 @@ export class AdapterWatcher {
   /** Looks every `everyMs` from now on. */
   watch(everyMs: number): void {
     setInterval(() => void this.look(), everyMs);
-    void this.#listen();
   }
 
   /** One look: a file that has not changed since the last one is taken to be whole, if its header agrees. */
@@ -100,7 +105,7 @@ export class AdapterWatcher {
 
   /** Resolves when what was found has been loaded, or refused. */
   async settled(): Promise<void> {
-    await Promise.all(this.#loading);
+    while (this.#loading.size > 0) await Promise.all(this.#loading);
   }
 
   #path(name: string): string {
@@ -147,20 +152,35 @@ export class AdapterWatcher {
     const seen = this.#seen.get(name);
     if (now === null) {
       if (seen?.taken) await this.#gone(name);
+      // Its files may come long after it: it is looked at until they do.
+      this.#seen.set(name, { last: "", taken: null });
       return;
     }
     if (!seen || seen.last !== now) {
       this.#seen.set(name, { last: now, taken: seen?.taken ?? null });
       return;
     }
-    if (seen.taken === now || this.#loading.size >= LANES || !await isWhole(path)) return;
+    if (seen.taken === now || !await isWhole(path)) return;
     seen.taken = now;
-    const loading = this.#load(name, path).finally(() => this.#loading.delete(loading));
-    this.#loading.add(loading);
+    this.#waiting.add(name);
+    this.#loadNext();
   }
 
-  async #load(name: string, path: string): Promise<void> {
+  #loadNext(): void {
+    for (const name of this.#waiting) {
+      if (this.#loading.size >= LANES) return;
+      this.#waiting.delete(name);
+      const loading = this.#load(name).finally(() => {
+        this.#loading.delete(loading);
+        this.#loadNext();
+      });
+      this.#loading.add(loading);
+    }
+  }
+
+  async #load(name: string): Promise<void> {
     const { desk, print } = this.#options;
+    const path = this.#path(name);
     try {
       const refusal = await desk.replace(name, path);
       print(refusal ? refusal.why : `adapters: ${name} is loaded`);
@@ -172,6 +192,7 @@ export class AdapterWatcher {
   /** Its files are not there any more; one that was loaded from elsewhere since stays. */
   async #gone(name: string): Promise<void> {
     this.#seen.delete(name);
+    this.#waiting.delete(name);
     if (this.#options.registry.get(name)?.path !== this.#path(name)) return;
     await this.#options.desk.unload(name);
     this.#options.print(`adapters: ${name} is gone`);
@@ -181,7 +202,8 @@ export class AdapterWatcher {
   async #listen(): Promise<void> {
     try {
       const top = await Deno.realPath(this.#options.directory);
-      for await (const { paths } of Deno.watchFs(top)) {
+      for await (const { kind, paths } of Deno.watchFs(top)) {
+        if (kind === "access") continue; // our own reading
         for (const path of paths) {
           const [name] = path.slice(top.length + 1).split("/");
           if (name) this.#dirty.add(name);

@@ -48,6 +48,19 @@ export function enginePermissions(options: {
   ];
 }
 
+/**
+ * Paths, and where those that are links lead: Deno asks for both. Of `model`, whose files are links themselves in
+ * Hugging Face's cache, where each of these leads too.
+ */
+export async function throughLinks(model: string, others: readonly string[]): Promise<string[]> {
+  const paths = [model, ...others];
+  for await (const { name, isSymlink } of Deno.readDir(model)) {
+    if (isSymlink) paths.push(`${model}/${name}`);
+  }
+  const ends = paths.map((path) => Deno.realPath(path).catch(() => path)); // its reader tells of what is not there
+  return [...new Set([...paths, ...await Promise.all(ends)])];
+}
+
 // The serve task puts these into its command line.
 if (import.meta.main) {
   console.log(frontPermissions(Deno.execPath(), Deno.env.toObject()).join(" "));

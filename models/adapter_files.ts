@@ -45,7 +45,7 @@ async function read(path: string, limit: number): Promise<Uint8Array<ArrayBuffer
     throw error;
   }
   using _ = file;
-  const { size } = await file.stat();
+  const size = await sizeOf(file, path);
   if (size > limit) {
     throw new TypeError(
       `Cannot load adapter: ${path}: a file larger than all adapters in host memory may be ` +
@@ -63,6 +63,19 @@ async function read(path: string, limit: number): Promise<Uint8Array<ArrayBuffer
     at += count;
   }
   return bytes;
+}
+
+/** Deno lets a link be opened where its name may be, but not be asked for its size. */
+async function sizeOf(file: Deno.FsFile, path: string): Promise<number> {
+  try {
+    return (await file.stat()).size;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    throw new TypeError(
+      "Cannot load adapter: a link leads out of --adapters, --adapter-roots and what else the " +
+        `engine may read, received ${path}`,
+    );
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -15,6 +15,8 @@ export interface HostLimits {
 
 interface Adapter {
   path: string;
+  /** Where it was last read from; null: not by this registration. */
+  readFrom: string | null;
   /** null until its files were read once, by this engine or an earlier one. */
   shape: AdapterShape | null;
   failure: { readonly error: string; readonly retryAtMs: number } | null;
@@ -73,7 +75,7 @@ export class AdapterStore {
   }
 
   register({ adapter: id, path, known }: Extract<Command, { kind: "register" }>, out: Effects) {
-    const adapter = this.#adapters.get(id) ?? { path, shape: null, failure: null };
+    const adapter = this.#adapters.get(id) ?? { path, readFrom: null, shape: null, failure: null };
     this.#adapters.set(id, adapter);
     adapter.path = path;
     adapter.failure = null;
@@ -143,8 +145,12 @@ export class AdapterStore {
       this.#host.couldHold(this.shape(id)?.bytes ?? 0);
     for (let id = this.#loads.next(wanting); id !== null; id = this.#loads.next(wanting)) {
       const adapter = this.#adapters.get(id);
-      if (adapter) out.loader.push({ kind: "load", adapter: id, path: adapter.path });
-      else this.#loads.ended(id);
+      if (!adapter) {
+        this.#loads.ended(id);
+        continue;
+      }
+      adapter.readFrom = adapter.path;
+      out.loader.push({ kind: "load", adapter: id, path: adapter.path });
     }
   }
 
@@ -175,6 +181,12 @@ export class AdapterStore {
     this.#loads.ended(id);
     const adapter = this.#adapters.get(id);
     if (!adapter) return;
+    if (adapter.readFrom !== adapter.path) {
+      // It has moved meanwhile: what was wrong with the old place says nothing of the new one.
+      if (this.#awaited.has(id)) this.#loads.hurry(id);
+      else this.#loads.register(id);
+      return;
+    }
     this.#traffic.count("failedLoads");
     adapter.failure = { error, retryAtMs: nowMs + this.#limits.retryMs };
     if (!adapter.shape) {

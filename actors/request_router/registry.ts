@@ -1,6 +1,7 @@
 import type { AdapterId } from "../../memory/ids.ts";
 import type { AdapterShape } from "../../models/adapter_image.ts";
 import type { AdapterCommand } from "../engine_protocol.ts";
+import { checkAdapterName } from "./adapter_name.ts";
 import type { EngineEvent } from "./protocol.ts";
 
 /** A name, and the files that it stands for. */
@@ -73,7 +74,7 @@ export class AdapterRegistry {
         `Cannot register adapter: expected a new name, received "${entry.name}", which is ${known.path}`,
       );
     }
-    checkName(entry);
+    checkAdapterName(entry);
     this.#take(entry, this.#revision(entry));
   }
 
@@ -82,7 +83,7 @@ export class AdapterRegistry {
    * what it stood for stays. Returns what the engine said. @throws {RangeError} where the name cannot be used.
    */
   async load(entry: AdapterEntry): Promise<AdapterState> {
-    checkName(entry);
+    checkAdapterName(entry);
     const revision = this.#revision(entry);
     revision.uses++; // not to be forgotten meanwhile
     try {
@@ -92,6 +93,7 @@ export class AdapterRegistry {
       if (state.kind !== "registered") return state;
       const before = this.#entries.get(entry.name);
       this.#take(entry, revision);
+      this.#settlePath(revision);
       if (!before || before.id === entry.id) return state;
       const old = this.#revisions.get(before.id);
       this.#leave(before);
@@ -250,7 +252,21 @@ export class AdapterRegistry {
     const revision = this.#revisions.get(id);
     if (!revision) return;
     revision.names.delete(name);
+    this.#settlePath(revision);
     this.#retire(revision);
+  }
+
+  /** Files are read where a name has them: what no name stands for any more may be removed. */
+  #settlePath(revision: Revision): void {
+    let other: string | null = null;
+    for (const name of revision.names) {
+      const path = this.#entries.get(name)?.path ?? null;
+      if (path === revision.path) return;
+      other ??= path;
+    }
+    if (other === null) return;
+    revision.path = other;
+    this.#follower(registering(revision));
   }
 
   #retire({ id, names, uses, state, pinVerdict }: Revision): void {
@@ -277,17 +293,3 @@ const registering = ({ id, path, shape }: Revision): AdapterCommand => ({
   path,
   ...(shape && { known: shape }),
 });
-
-/** Names stand in metrics' labels, in lists with commas, and in URLs. */
-function checkName({ name, parent }: AdapterEntry): void {
-  // deno-lint-ignore no-control-regex
-  const usable = name.length > 0 && name.length <= 256 && !/[,\u0000-\u001f\u007f]/.test(name);
-  const why = name === parent
-    ? "its name is the base model's"
-    : usable
-    ? null
-    : "expected a name of at most 256 characters without commas and control characters";
-  if (why !== null) {
-    throw new RangeError(`Cannot register adapter: ${why}, received ${JSON.stringify(name)}`);
-  }
-}

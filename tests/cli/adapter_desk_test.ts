@@ -30,6 +30,8 @@ Deno.test("AdapterDesk loads nothing from outside its roots, and does not tell w
   await using outside = await tempDirectory();
   await copyAdapter("reverse", `${outside.path}/secret`);
   await Deno.symlink(`${outside.path}/secret`, `${root.path}/link`);
+  await Deno.symlink(`${root.path}/loop`, `${root.path}/loop`);
+  await Deno.writeTextFile(`${root.path}/file`, "");
   const { desk, registry } = deskOf(root.path);
   const paths = [
     `${outside.path}/secret`,
@@ -39,6 +41,10 @@ Deno.test("AdapterDesk loads nothing from outside its roots, and does not tell w
     root.path,
     "",
     "/etc",
+    `${root.path}/file/below`,
+    `${root.path}/loop`,
+    `${root.path}/a\0b`,
+    `${root.path}/${"long".repeat(100)}`,
   ];
   for (const path of paths) {
     assertEquals(await desk.load("a", path, false), {
@@ -47,6 +53,27 @@ Deno.test("AdapterDesk loads nothing from outside its roots, and does not tell w
     });
   }
   assertEquals(registry.list(), []);
+});
+
+Deno.test("AdapterDesk names files by the root that the engine may read, where that is a link", async () => {
+  await using there = await tempDirectory();
+  await using links = await tempDirectory();
+  await copyAdapter("reverse", `${there.path}/one`);
+  await Deno.symlink(there.path, `${links.path}/root`);
+  const { desk, registry } = deskOf(`${links.path}/root`);
+  for (const path of ["one", `${there.path}/one`, `${links.path}/root/one`]) {
+    assertEquals(await desk.load("a", path, true), null);
+    assertEquals(registry.get("a")?.path, `${links.path}/root/one`);
+  }
+});
+
+Deno.test("AdapterDesk loads from below directories with dots, as Kubernetes mounts volumes", async () => {
+  await using root = await tempDirectory();
+  await copyAdapter("reverse", `${root.path}/..2026_11_23/mine`);
+  await Deno.symlink("..2026_11_23", `${root.path}/..data`);
+  await Deno.symlink("..data/mine", `${root.path}/mine`);
+  const { desk } = deskOf(root.path);
+  assertEquals(await desk.load("mine", "mine", false), null);
 });
 
 Deno.test("AdapterDesk replaces a name only where it is told to, and keeps it where the new files are refused", async () => {
@@ -90,7 +117,7 @@ Deno.test("changes of one name happen in the order in which they were asked for"
   assertEquals(registry.get("a")?.path, `${root.path}/two`);
 });
 
-Deno.test("unloading tells the engine, so that memory is given back (vLLM #42633, vLLM #54839)", async () => {
+Deno.test("unloading tells the engine, so that memory is given back (vLLM #42207, vLLM #42633, vLLM #54839)", async () => {
   await using root = await tempDirectory();
   await copyAdapter("reverse", `${root.path}/a`);
   const { desk, registry, told } = deskOf(root.path);

@@ -55,7 +55,7 @@ Deno.test("AdapterWatcher refuses a directory that is not there", async () => {
   const print = () => {};
   const parent = "demo";
   const watcher = new AdapterWatcher({ directory: "/nowhere", registry, desk, parent, print });
-  await assertRejects(() => watcher.check(), TypeError, 'received "/nowhere"');
+  await assertRejects(() => watcher.open(), TypeError, 'received "/nowhere"');
 });
 
 Deno.test("what is dropped in appears at the second look, and never half written", async () => {
@@ -140,4 +140,56 @@ Deno.test("an adapter whose files do not come delays no other (SGLang #8162)", a
   assertEquals(loaded, ["then"]);
   slow.resolve(null);
   await watcher.settled();
+});
+
+Deno.test("files that come long after their directory are found, and so are those that went and came back", async () => {
+  await using directory = await tempDirectory();
+  await copyAdapter("upper", `${directory.path}/other`);
+  const { look, names } = await watching(directory.path);
+  // A copy that takes its time, or writes under names of its own until it has ended, as rsync does.
+  await Deno.mkdir(`${directory.path}/slow`);
+  await look(1);
+  const longAgo = Date.now() / 1000 - 60;
+  await Deno.utime(directory.path, longAgo, longAgo);
+  await look(2);
+  await copyAdapter("reverse", `${directory.path}/slow`);
+  await look(2);
+  assertEquals(names(), ["other", "slow"]);
+  await Deno.remove(`${directory.path}/slow/adapter_model.safetensors`);
+  await look(2);
+  assertEquals(names(), ["other"]);
+  await copyAdapter("reverse", `${directory.path}/slow`);
+  await look(2);
+  assertEquals(names(), ["other", "slow"]);
+});
+
+Deno.test("adapters dropped in by the hundred follow each other without another look", async () => {
+  await using directory = await tempDirectory();
+  const { registry } = deskOf();
+  const loaded: string[] = [];
+  const gate = Promise.withResolvers<null>();
+  const desk = {
+    unload: () => Promise.resolve(true),
+    replace(name: string) {
+      loaded.push(name);
+      return gate.promise;
+    },
+  };
+  const print = () => {};
+  const parent = "demo";
+  const watcher = new AdapterWatcher({ directory: directory.path, registry, desk, parent, print });
+  await watcher.start();
+  const all = Array.from({ length: 40 }, (_, i) => `a${i}`);
+  for (const name of all) await copyAdapter("upper", `${directory.path}/${name}`);
+  await watcher.look();
+  await watcher.look();
+  assert(loaded.length < all.length, "only so many at a time");
+  await Deno.remove(`${directory.path}/${all.find((name) => !loaded.includes(name))}`, {
+    recursive: true,
+  });
+  await watcher.look();
+  gate.resolve(null);
+  await watcher.settled();
+  assertEquals(new Set(loaded).size, all.length - 1, "one was gone before its turn");
+  assertEquals(loaded.length, all.length - 1);
 });

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { enginePermissions, frontPermissions } from "../../cli/permissions.ts";
+import { enginePermissions, frontPermissions, throughLinks } from "../../cli/permissions.ts";
 
 /** Runs a line of code under permissions, and tells whether it was allowed to. */
 async function may(permissions: readonly string[], code: string): Promise<boolean> {
@@ -59,6 +59,34 @@ Deno.test("the engine may use its own directories and socket, and nothing else",
       `new Deno.Command(Deno.execPath()).outputSync()`,
     ];
     for (const code of denied) assert(!await may(permissions, code), code);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("the engine may read where links lead: a root's, and those of a model in Hugging Face's cache", async () => {
+  const directory = await Deno.realPath(await Deno.makeTempDir());
+  try {
+    for (const name of ["blobs", "model", "there", "private"]) {
+      await Deno.mkdir(`${directory}/${name}`);
+      await Deno.writeTextFile(`${directory}/${name}/file`, "");
+    }
+    await Deno.symlink("../blobs/file", `${directory}/model/weights`);
+    await Deno.symlink("there", `${directory}/root`);
+    await Deno.symlink("../private", `${directory}/there/link`);
+    const directories = await throughLinks(`${directory}/model`, [
+      `${directory}/root`,
+      `${directory}/nothing`,
+    ]);
+    const permissions = enginePermissions({ socket: "/tmp/s", directories, dawn: false });
+    const sized = (path: string) => {
+      const name = JSON.stringify(`${directory}/${path}`);
+      return may(permissions, `using file = Deno.openSync(${name}); file.statSync()`);
+    };
+    for (const path of ["model/weights", "root/file", "there/file"]) {
+      assert(await sized(path), path);
+    }
+    for (const path of ["root/link/file", "private/file"]) assert(!await sized(path), path);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }

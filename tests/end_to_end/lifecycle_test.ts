@@ -33,6 +33,8 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
 Deno.test("adapters come, change and go while the server runs, and leave nothing behind (vLLM #30931, vLLM #42125, vLLM #42633)", async () => {
   await using watched = await tempDirectory();
   await using root = await tempDirectory();
+  await using links = await tempDirectory();
+  await Deno.symlink(root.path, `${links.path}/root`);
   await copyAdapter("reverse", `${watched.path}/first`);
   await copyAdapter("upper", `${root.path}/upper`);
   await copyAdapter("double", `${root.path}/double`);
@@ -42,9 +44,23 @@ Deno.test("adapters come, change and go while the server runs, and leave nothing
     `${root.path}/broken/adapter_config.json`,
   );
   await Deno.writeTextFile(`${root.path}/broken/adapter_model.safetensors`, "no weights");
+  await copyAdapter("sort", `${links.path}/secret`);
+  await copyAdapter("sort", `${root.path}/linked`);
+  await Deno.remove(`${root.path}/linked/adapter_model.safetensors`);
+  await Deno.symlink(
+    `${links.path}/secret/adapter_model.safetensors`,
+    `${root.path}/linked/adapter_model.safetensors`,
+  );
   await using server = await startServer({
     args: [
-      ...["--adapters", watched.path, "--adapter-roots", root.path, "--admin-key", "secret"],
+      ...[
+        "--adapters",
+        watched.path,
+        "--adapter-roots",
+        `${links.path}/root`,
+        "--admin-key",
+        "secret",
+      ],
     ],
   });
   assertEquals(await say(server, "first", "stone"), "enots");
@@ -53,11 +69,14 @@ Deno.test("adapters come, change and go while the server runs, and leave nothing
   assertEquals((await say(server, "mine", "stone")).slice(0, 3), "404");
   const load = (lora_path: string, load_inplace = false) =>
     post(server, "load_lora_adapter", { lora_name: "mine", lora_path, load_inplace });
-  assertEquals((await load("upper")).status, 200);
+  const loaded = await load("upper");
+  assertEquals(loaded.status, 200, await loaded.text());
   assertEquals(await say(server, "mine", "stone"), "STONE");
   assertEquals((await load("double")).status, 400);
   const broken = await load("broken", true);
   assertEquals(broken.status, 400, await broken.text());
+  const linked = await (await load("linked", true)).json();
+  assert(linked.error.message.includes("a link leads out of --adapters"), linked.error.message);
   assertEquals(await say(server, "mine", "stone"), "STONE");
   assertEquals((await load("double", true)).status, 200);
   assertEquals(await say(server, "mine", "stone"), "ssttoonnee");

@@ -54,6 +54,27 @@ Deno.test("an adapter that failed is read again, from its new place, when it is 
   assert(store.has(a));
 });
 
+Deno.test("an adapter that moves while it is read is read from its new place before it fails", () => {
+  for (const awaited of [false, true]) {
+    const store = storeOf();
+    const out = effects();
+    store.register({ kind: "register", adapter: a, path: "/old" }, out);
+    store.loadNext(out);
+    if (awaited) store.wait([a], [a]);
+    else store.forget(a, out); // unloaded, and loaded again from elsewhere
+    store.register({ kind: "register", adapter: a, path: "/new" }, out);
+    store.loadNext(out);
+    assertEquals(out.loader.length, 1, "one read at a time");
+    store.failed(a, "gone", 0, out);
+    store.loadNext(out);
+    assertEquals(out.loader.map(({ path }) => path), ["/old", "/new"]);
+    assertEquals([out.events, out.former], [[], []]);
+    store.failed(a, "gone too", 0, out);
+    assertEquals(out.events.map(({ kind }) => kind), ["adapter_rejected"]);
+    assertEquals(out.former.map(({ kind }) => kind), awaited ? ["adapter_unavailable"] : []);
+  }
+});
+
 Deno.test("an adapter that comes back before its image is gone is registered at once", () => {
   const store = storeOf();
   store.register({ kind: "register", adapter: a, path: "/a" }, effects());

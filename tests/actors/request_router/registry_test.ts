@@ -69,11 +69,26 @@ Deno.test("AdapterRegistry tells the engine once of files that have two names", 
   assertEquals(registry.commands(), told);
   assertEquals(registry.namesOf(adapterId("x")), ["one", "two"]);
   registry.remove("one");
-  assertEquals(told.length, 1);
   registry.remove("two");
   assertEquals(registry.progress, { decided: 0, all: 0 });
   assertEquals(told.at(-1), { kind: "unregister", adapter: adapterId("x") });
   assertEquals(registry.commands(), []);
+});
+
+Deno.test("files that have lost one of their names are read where another one has them", async () => {
+  const { registry, told } = followed();
+  registry.add(entry("one", "x"));
+  registry.add(entry("two", "x"));
+  registry.note(registered("x"));
+  registry.remove("one");
+  assertEquals(told.at(-1), registering("x", "two"));
+  assertEquals(registry.commands(), [registering("x", "two")]);
+  const copy = { ...entry("two", "x"), path: "/elsewhere" };
+  assertEquals((await registry.load(copy)).kind, "registered");
+  assertEquals(told.at(-1), { ...registering("x", "two"), path: "/elsewhere" });
+  registry.add(entry("three", "x"));
+  registry.remove("three");
+  assertEquals(told.length, 3, "where it is read from has not changed");
 });
 
 Deno.test("new files under an old name are another revision: requests that run keep theirs (vLLM #42125)", async () => {
@@ -117,7 +132,7 @@ Deno.test("files that were refused are looked at again when they are loaded agai
   assertEquals((await loading).kind, "registered");
 });
 
-Deno.test("a removed adapter stays with the requests that use it, and with nobody else", () => {
+Deno.test("a removed adapter stays with the requests that use it, and with nobody else (TRL #7017)", () => {
   const { registry, told } = followed();
   const id = adapterId("x");
   registry.add(entry("a", "x"));
