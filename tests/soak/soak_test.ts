@@ -23,7 +23,7 @@ Deno.test("whatever adapters, clients and engines do, every request ends, with w
       ...["--pool-bytes", String(config.layers * 4096 * 500), "--adapter-host-bytes", "4MiB"],
     ],
   });
-  const before = await memory(server);
+  const before = await memory(server, ({ open, kv }) => open === 0 && kv === 0);
   const totals = await soak(server, golden, corpus, {
     requests: FULL ? 100_000 : 300,
     concurrency: 48,
@@ -38,14 +38,28 @@ Deno.test("whatever adapters, clients and engines do, every request ends, with w
   assert(totals.unknown > 0 && totals.reloads > 10 && totals.unloads > 5, JSON.stringify(totals));
   assert(totals.kills > 1, "no engine died");
   // Every adapter is unloaded now, and every request has ended: memory is as it was before the first.
-  const after = await memory(server);
+  const after = await memory(
+    server,
+    ({ open, kv, adapter, host }) => open + kv + adapter + host === 0,
+  );
   assertEquals({ ...after, cached: 0 }, { ...before, host: 0, adapter: 0, cached: 0 });
 });
 
-/** Host bytes and pages in use, when nothing runs any more. */
-async function memory(server: TestServer) {
+interface Memory {
+  readonly open: number;
+  readonly kv: number;
+  readonly cached: number;
+  readonly adapter: number;
+  readonly host: number;
+}
+
+/** Requests, pages and host bytes in use, as soon as they are as expected, or in the end as they are. */
+async function memory(
+  server: TestServer,
+  expected: (found: Memory) => boolean,
+): Promise<Memory> {
   const ask = async () => {
-    // A request of the base makes the engine plan, and tell of its memory.
+    // A request of the base makes the engine plan, and tell of its memory some time later.
     await (await fetch(`${server.url}/v1/completions`, {
       method: "POST",
       headers: { "content-type": "application/json" },
@@ -63,8 +77,8 @@ async function memory(server: TestServer) {
     };
   };
   let found = await ask();
-  for (let i = 0; i < 100 && (found.open > 0 || found.kv > 0); i++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  for (let i = 0; i < 100 && !expected(found); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
     found = await ask();
   }
   return found;
