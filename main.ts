@@ -102,6 +102,7 @@ async function serve(config: Config): Promise<void> {
     ...(config.adminKey !== undefined && config.adminPort === undefined &&
       { adminKey: config.adminKey }),
     limits: new RateLimits(),
+    priorities: config.policy.includes("priority"),
     adapterWeights: config.adapterWeights,
     maxBodyBytes: config.maxBodyBytes,
   });

@@ -43,6 +43,11 @@ export async function answer(
     const why = "Invalid 'stream_options': needs stream to be true.";
     throw new Problem("invalid_parameter", why, "stream_options");
   }
+  if (params.priority && !deps.priorities) {
+    const why = "Invalid 'priority': expected 0 where the server's policy has no classes, " +
+      `received ${params.priority}.`;
+    throw new Problem("unsupported_parameter", why, "priority");
+  }
   if (asked.prompts.length * n > MAX_CHOICES) {
     const why = `Invalid 'n': expected at most ${MAX_CHOICES} choices over all prompts, ` +
       `received ${asked.prompts.length * n}.`;

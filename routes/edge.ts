@@ -25,6 +25,8 @@ export interface EdgeDeps {
   /** The bearer key of those who may change which adapters there are; absent: nobody may, here. */
   readonly adminKey?: string;
   readonly limits: RateLimits;
+  /** The policy has classes: requests may say theirs. */
+  readonly priorities?: boolean;
   /** Shares of models by name, next to others of the same tenant; 1 where there is none. */
   readonly adapterWeights?: ReadonlyMap<string, number>;
   readonly maxBodyBytes: number;

@@ -53,7 +53,7 @@ export const COMMON_PARAMS = {
   }),
   priority: z.int().min(-(2 ** 31)).max(2 ** 31 - 1).nullish().openapi({
     description: "Lower is served earlier, where the server's policy has classes (--policy " +
-      "priority); elsewhere without effect. 0 where it is not given.",
+      "priority); elsewhere only 0 is accepted, which is also what it is where it is not given.",
   }),
   user: z.string().nullish().openapi({ description: "Accepted, without effect." }),
   metadata: z.record(z.string(), z.string()).nullish()

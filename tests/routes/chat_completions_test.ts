@@ -106,7 +106,7 @@ strictly("the streamed deltas of each choice add up to the whole answer", async 
 });
 
 strictly("what a chat asks for reaches the router as it was said", async () => {
-  const { app, router } = openEdge();
+  const { app, router } = openEdge(undefined, { priorities: true });
   const messages = [
     { role: "developer", content: "Be brief." },
     {
@@ -170,6 +170,15 @@ strictly("what a chat asks for reaches the router as it was said", async () => {
     echo: false,
     priority: -3,
   });
+});
+
+strictly("a priority is refused where it would have no effect", async () => {
+  const { app, router } = openEdge();
+  const response = await app.request(URL, post(ask({ priority: -3 })));
+  const { error } = await response.json();
+  assertEquals([response.status, error.param], [400, "priority"]);
+  assertEquals((await app.request(URL, post(ask({ priority: 0 })))).status, 200);
+  assertEquals(router.submitted.length, 1);
 });
 
 strictly("an adapter's weight, and the tenant's, go with the request", async () => {
