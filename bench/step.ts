@@ -1,17 +1,17 @@
 // Whole steps of a Llama-3-8B shape with random weights: decode over its bytes floor, prefill in TFLOP/s,
 // the price of adapters, and how fast the model loads.
-import { POLICY_DEFAULTS } from "../actors/policy_options.ts";
 import { parseArgs } from "node:util";
-import { startExecutor } from "../actors/executor/start_executor.ts";
 import type { Route } from "../actors/executor/protocol.ts";
+import { startExecutor } from "../actors/executor/start_executor.ts";
+import { POLICY_DEFAULTS } from "../actors/policy_options.ts";
 import { GREEDY } from "../actors/sampling.ts";
-import { Readback } from "../kernels/readback.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
 import { adapterId, pageId, requestId, slotId, stepId } from "../memory/ids.ts";
 import { type AdapterImage, pageGeometry } from "../models/adapter_image.ts";
 import { LAYER_MODULES, type LayerModule } from "../models/model_config.ts";
 import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
+import { type KernelTime, profileDispatches } from "./support/profile_dispatches.ts";
 import { randomImage } from "./support/random_image.ts";
 import { llama8b, writeRandomModel } from "./support/random_model.ts";
 import { isSmall } from "./support/small.ts";
@@ -179,41 +179,13 @@ async function decode(batch: number, routeOf: (row: number) => readonly Route[])
   }, small ? 1 : 9) / (steps + 1);
 }
 
-/** GPU time of each kernel of a decode step: a pass of its own for every dispatch, by timestamps. */
-async function profile(batch: number): Promise<Map<string, { count: number; seconds: number }>> {
+/** GPU time of each kernel of a decode step. */
+async function profile(batch: number): Promise<Map<string, KernelTime>> {
   await decode(batch, () => []);
   const { plan } = await finished(batch);
   const dispatches = [...parts.forward.dispatches(plan)];
-  const { gpu } = device;
-  const querySet = gpu.createQuerySet({ type: "timestamp", count: 2 * dispatches.length });
-  const bytes = 16 * dispatches.length;
-  const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
-  const stamps = gpu.createBuffer({ size: bytes, usage });
-  const encoder = gpu.createCommandEncoder();
-  dispatches.forEach(({ write }, i) => {
-    const timestampWrites = {
-      querySet,
-      beginningOfPassWriteIndex: 2 * i,
-      endOfPassWriteIndex: 2 * i + 1,
-    };
-    const pass = encoder.beginComputePass({ timestampWrites });
-    write(pass);
-    pass.end();
-  });
-  encoder.resolveQuerySet(querySet, 0, 2 * dispatches.length, stamps, 0);
   await timer.time(() => {}, 1);
-  gpu.queue.submit([encoder.finish()]);
-  const times = new BigUint64Array(
-    await (await Readback.create(device, bytes)).once(stamps, bytes),
-  );
-  const kernels = new Map<string, { count: number; seconds: number }>();
-  dispatches.forEach(({ name }, i) => {
-    const known = kernels.get(name) ?? { count: 0, seconds: 0 };
-    known.count++;
-    known.seconds += Number((times[2 * i + 1] ?? 0n) - (times[2 * i] ?? 0n)) / 1e9;
-    kernels.set(name, known);
-  });
-  return kernels;
+  return await profileDispatches(device, dispatches);
 }
 
 const embedBytes = config.vocabSize * config.hiddenSize * 2;
