@@ -142,15 +142,6 @@ Deno.test("GET /v1/adapters tells a tenant of what it may use, and of nobody's p
     headers: { authorization: "Bearer acme" },
   });
   const { data } = await response.json();
-  assertEquals(data, [{
-    id: "acme-1",
-    object: "adapter",
-    parent: "demo",
-    revision: "0".repeat(64),
-    state: "registered",
-    error: null,
-    rank: 8,
-    bytes: 1024,
-    requests: { running: 0, waiting: 0 },
-  }]);
+  const { name: id, path: _, ...rest } = described("acme-1", "/a");
+  assertEquals(data, [{ id, object: "adapter", ...rest }]);
 });
