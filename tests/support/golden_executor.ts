@@ -56,23 +56,16 @@ export class GoldenExecutor {
 
   /** Loads a PEFT directory into freely chosen pages. */
   async adapter(base: string, path: string, weight = 1): Promise<Route> {
-    const { config } = this.parts;
-    using checkpoint = Checkpoint.open(base);
-    using files = openPeftAdapter(path, config, checkpoint);
-    const image = packAdapter(files, config, pageGeometry(config.kvHeads, config.headDim));
-    const layerPages = this.#free.splice(0, image.layers?.pages ?? 0);
-    const headPages = this.#freeHead.splice(0, image.head?.pages ?? 0);
-    const adapter = adapterId(path);
-    this.#executor.apply({ kind: "upload", adapter, image, layerPages, headPages });
-    while (this.#executor.uploading) await this.#executor.uploadSome();
-    return {
-      adapter,
-      weight,
-      layerPage: layerPages[0] ?? null,
-      headPage: headPages[0] ?? null,
-      moduleRanks: image.moduleRanks,
-      headRanks: image.headRanks,
-    };
+    const route = this.#upload(base, path, weight);
+    await this.#uploaded();
+    return route;
+  }
+
+  /** Loads several, whose uploads follow each other. */
+  async adapters(base: string, paths: readonly string[]): Promise<Route[]> {
+    const routes = paths.map((path) => this.#upload(base, path, 1));
+    await this.#uploaded();
+    return routes;
   }
 
   open(
@@ -169,5 +162,28 @@ export class GoldenExecutor {
   async logits(rows = 1): Promise<Float32Array> {
     const bytes = rows * this.parts.config.vocabSize * 4;
     return new Float32Array(await this.#readback.once(this.parts.buffers.logits, bytes));
+  }
+
+  #upload(base: string, path: string, weight: number): Route {
+    const { config } = this.parts;
+    using checkpoint = Checkpoint.open(base);
+    using files = openPeftAdapter(path, config, checkpoint);
+    const image = packAdapter(files, config, pageGeometry(config.kvHeads, config.headDim));
+    const layerPages = this.#free.splice(0, image.layers?.pages ?? 0);
+    const headPages = this.#freeHead.splice(0, image.head?.pages ?? 0);
+    const adapter = adapterId(path);
+    this.#executor.apply({ kind: "upload", adapter, image, layerPages, headPages });
+    return {
+      adapter,
+      weight,
+      layerPage: layerPages[0] ?? null,
+      headPage: headPages[0] ?? null,
+      moduleRanks: image.moduleRanks,
+      headRanks: image.headRanks,
+    };
+  }
+
+  async #uploaded(): Promise<void> {
+    while (this.#executor.uploading) await this.#executor.uploadSome();
   }
 }

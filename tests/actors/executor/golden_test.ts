@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { assertClose } from "../../support/close.ts";
-import { GoldenExecutor, type Sequence } from "../../support/golden_executor.ts";
+import { GoldenExecutor } from "../../support/golden_executor.ts";
 import { ARCHITECTURES, goldens } from "../../support/goldens.ts";
 
 /** Bar of the project: ||error|| / ||logits||, KV in 16 bits. */
@@ -32,17 +32,18 @@ for (const architecture of ARCHITECTURES) {
 
   Deno.test(`${architecture}: greedy tokens of all adapters and base rows in one batch equal PEFT's`, async () => {
     const executor = await GoldenExecutor.start(golden.directory, 2);
-    const sequences: Sequence[] = [];
+    const cases = Object.values(golden.cases);
+    const paths = cases.flatMap(({ adapter }) => adapter ?? []);
+    const routes = (await executor.adapters(
+      golden.directory,
+      paths.map((path) => `${golden.directory}/${path}`),
+    )).values();
     const expected: number[][] = [];
-    for (const { adapter, prompts } of Object.values(golden.cases)) {
-      const routes = adapter === null
-        ? []
-        : [await executor.adapter(golden.directory, `${golden.directory}/${adapter}`)];
-      const { prompt, tokens } = prompts[sequences.length % prompts.length] ??
-        { prompt: [], tokens: [] };
-      sequences.push(await executor.open(sequences.length, prompt, routes));
+    const sequences = cases.map(({ adapter, prompts }, i) => {
+      const { prompt, tokens } = prompts[i % prompts.length] ?? { prompt: [], tokens: [] };
       expected.push(tokens);
-    }
+      return executor.open(i, prompt, adapter === null ? [] : [...routes.take(1)]);
+    });
     assertEquals(await executor.generate(sequences, 64, 7), expected);
   });
 }
