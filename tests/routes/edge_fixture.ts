@@ -69,11 +69,14 @@ export function strictly(name: string, fn: () => Promise<void> | void): void {
   Deno.test({ name, sanitizeOps: true, sanitizeResources: true, fn });
 }
 
-/** Serves the edge on a free port while `use` runs. */
+/** Serves the edge on a free port while `use` runs; ends when all scripts have, so that none leaves a timer. */
 export async function serving(edge: Edge, use: (url: string) => Promise<void>): Promise<void> {
-  await using server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    edge.app.fetch,
-  );
-  await use(`http://127.0.0.1:${server.addr.port}`);
+  {
+    await using server = Deno.serve(
+      { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+      edge.app.fetch,
+    );
+    await use(`http://127.0.0.1:${server.addr.port}`);
+  }
+  await edge.router.settled();
 }

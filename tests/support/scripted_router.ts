@@ -15,6 +15,7 @@ export class ScriptedRouter implements RequestRouterHandle {
   /** Submissions from this one on are refused. */
   refuseFrom = Infinity;
   refusal: "full" | "not_ready" = "full";
+  readonly #plays = new Set<Promise<void>>();
   readonly #channels = new Map<RequestId, Channel<StreamEvent>>();
   readonly #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
 
@@ -25,7 +26,8 @@ export class ScriptedRouter implements RequestRouterHandle {
     this.submitted.push(request);
     const channel = new Channel<StreamEvent>({ capacity: this.capacity });
     this.#channels.set(request.id, channel);
-    this.#play(request, channel);
+    const play = this.#play(request, channel).finally(() => this.#plays.delete(play));
+    this.#plays.add(play);
     return { kind: "accepted", events: channel };
   }
 
@@ -41,6 +43,11 @@ export class ScriptedRouter implements RequestRouterHandle {
   untilCancelled(count: number): Promise<void> {
     if (this.cancelled.length >= count) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push({ count, resolve }));
+  }
+
+  /** Resolves when every script has ended, for its request's end or because its reader has gone. */
+  async settled(): Promise<void> {
+    while (this.#plays.size > 0) await Promise.all(this.#plays);
   }
 
   async #play(request: GenerationRequest, channel: Channel<StreamEvent>): Promise<void> {
