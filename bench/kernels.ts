@@ -15,7 +15,7 @@ import { createTimer } from "./support/timer.ts";
 const provider = (Deno.env.get("CHORUS_GPU") ?? "builtin") as Provider;
 const device = await openDevice(provider);
 const { gpu } = device;
-const compiler = new Compiler(gpu);
+const compiler = new Compiler(device);
 const timer = await createTimer(device);
 const scale = isSmall(device) ? 16 : 1;
 const SHAPES = {
@@ -39,7 +39,7 @@ console.log(
   "kernel                              shape      rows       us  x copy  TFLOP/s   x fma    error",
 );
 
-const variants = linearVariants(gpu.features);
+const variants = linearVariants(compiler);
 const step = buffer(256);
 const none = buffer(16);
 for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {

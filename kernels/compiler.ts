@@ -1,4 +1,6 @@
+import type { Device } from "./device.ts";
 import type { Kernel } from "./kernel.ts";
+import type { MatrixUnits } from "./matrix_units.ts";
 import { unroll } from "./unroll.ts";
 
 /** A compiled kernel: bind buffers once, dispatch many times. */
@@ -14,14 +16,22 @@ export type ConstantValues<Constant extends string> = Readonly<Record<Constant, 
 export class Compiler {
   readonly #device: GPUDevice;
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
+  /** What kernels on matrix units may use; null where there are none. */
+  readonly matrices: MatrixUnits | null;
 
-  constructor(device: GPUDevice) {
-    this.#device = device;
+  constructor({ gpu, matrices }: Pick<Device, "gpu" | "matrices">) {
+    this.#device = gpu;
+    this.matrices = matrices;
   }
 
   /** What the device can do beyond the minimum: a kernel may need some of it. */
   get features(): Pick<ReadonlySet<string>, "has"> {
     return this.#device.features;
+  }
+
+  /** Bytes of workgroup memory. */
+  get workgroupBytes(): number {
+    return this.#device.limits.maxComputeWorkgroupStorageSize;
   }
 
   /** Most invocations of a workgroup. */

@@ -1,4 +1,5 @@
 import { type DawnPace, paceDawn } from "./dawn_pace.ts";
+import { MATRIX_FEATURES, type MatrixUnits, matrixUnits } from "./matrix_units.ts";
 
 /** An open GPU and what the engine may ask of it. */
 export interface Device {
@@ -8,6 +9,7 @@ export interface Device {
   /** A software adapter: correct, but no match for a GPU. */
   readonly software: boolean;
   readonly limits: DeviceLimits;
+  readonly matrices: MatrixUnits | null;
   /** How the thread waits for the GPU; null where that is the provider's own affair. */
   readonly pace: DawnPace | null;
 }
@@ -38,10 +40,11 @@ export async function openDevice(provider: Provider): Promise<Device> {
     );
   }
   const limits = adapter.limits;
+  const matrices = provider === "dawn" ? matrixUnits(adapter) : null;
   const device = await adapter.requestDevice({
     requiredFeatures: [
       ...adapter.features.has("timestamp-query") ? ["timestamp-query" as const] : [],
-      ...provider === "dawn" && hasMatrices(adapter) ? MATRIX_FEATURES : [],
+      ...matrices ? MATRIX_FEATURES : [],
     ],
     requiredLimits: {
       maxBufferSize: limits.maxBufferSize,
@@ -60,36 +63,10 @@ export async function openDevice(provider: Provider): Promise<Device> {
     gpu: device,
     description,
     software: /llvmpipe|swiftshader|software/i.test(description),
+    matrices,
     pace: provider === "dawn" ? pace : null,
     limits: { maxBinding: limits.maxStorageBufferBindingSize, maxBuffer: limits.maxBufferSize },
   };
-}
-
-/** Subgroup matrices (tensor cores) and what they are used with; an experiment of Dawn's, unknown to the types. */
-const MATRIX_FEATURES = [
-  "shader-f16",
-  "subgroups",
-  "chromium-experimental-subgroup-matrix",
-] as GPUFeatureName[];
-
-interface MatrixAdapterInfo {
-  readonly subgroupMinSize?: number;
-  readonly subgroupMaxSize?: number;
-  readonly subgroupMatrixConfigs?: Iterable<
-    Readonly<Record<"componentType" | "resultComponentType" | "M" | "N" | "K", string | number>>
-  >;
-}
-
-/** Whether subgroups of 32 multiply 16 x 16 x 16 matrices of f16 into f32, with the memory linear_matrix stages in. */
-function hasMatrices(adapter: GPUAdapter): boolean {
-  const info = adapter.info as MatrixAdapterInfo;
-  return MATRIX_FEATURES.every((feature) => adapter.features.has(feature)) &&
-    info.subgroupMinSize === 32 && info.subgroupMaxSize === 32 &&
-    adapter.limits.maxComputeWorkgroupStorageSize >= 48 * 2 ** 10 &&
-    [...info.subgroupMatrixConfigs ?? []].some((config) =>
-      config.componentType === "f16" && config.resultComponentType === "f32" &&
-      config.M === 16 && config.N === 16 && config.K === 16
-    );
 }
 
 function builtin(): GPU {

@@ -1,5 +1,12 @@
+import type { Compiler } from "../../kernels/compiler.ts";
 import type { LinearKernel } from "../../kernels/linear.ts";
-import { linearMatrix, linearMatrixWork } from "../../kernels/linear_matrix/linear_matrix.ts";
+import {
+  linearMatrix,
+  linearMatrixBytes,
+  linearMatrixWork,
+  type MatrixTiling,
+} from "../../kernels/linear_matrix/linear_matrix.ts";
+import type { MatrixUnits } from "../../kernels/matrix_units.ts";
 import { linearRows, linearRowsWork } from "../../kernels/linear_rows/linear_rows.ts";
 import { linearTiles, linearTilesWork } from "../../kernels/linear_tiles/linear_tiles.ts";
 
@@ -33,19 +40,21 @@ const rows = (
   };
 };
 
+/** A tiling for matrix units; null where it takes more than `memory` bytes of a workgroup. */
 const matrix = (
+  units: MatrixUnits,
+  memory: number,
   upTo: number,
   fewest: number,
-  [TILE_ROWS, TILE_OUTS, SLICE]: readonly [number, number, number],
-  [ROW_GROUPS, OUT_GROUPS, K_GROUPS]: readonly [number, number, number],
-): LinearVariant => {
-  const header = { TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS };
+  tiling: MatrixTiling,
+): LinearVariant | null => {
+  if (linearMatrixBytes(tiling) > memory) return null;
   return {
     kernel: linearMatrix,
-    header,
+    header: { ...tiling, MATRIX: units.size, SUBGROUP: units.subgroup },
     upTo,
     fewest,
-    work: (...sizes) => linearMatrixWork(header, ...sizes),
+    work: (...sizes) => linearMatrixWork(tiling, units, ...sizes),
   };
 };
 
@@ -62,29 +71,44 @@ const VECTOR: readonly LinearVariant[] = [
 /** Several workgroups for each processor: wide outputs, where narrow tiles would only read x more often. */
 const PLENTY = 256;
 
-const MATRIX: readonly LinearVariant[] = [
-  rows(1, [1, 4], [128, 1]),
-  rows(4, [4, 4], [64, 2]),
-  matrix(16, PLENTY, [16, 64, 128], [1, 4, 2]),
-  rows(8, [8, 4], [64, 2]),
-  matrix(16, 0, [16, 16, 256], [1, 1, 4]),
-  matrix(32, PLENTY, [32, 32, 64], [1, 2, 2]),
-  matrix(32, 0, [32, 32, 128], [1, 2, 4]),
-  matrix(64, FULL, [64, 64, 64], [2, 2, 1]),
-  matrix(64, 0, [64, 32, 128], [2, 1, 4]),
-  matrix(128, FULL, [128, 128, 32], [2, 2, 1]),
-  matrix(128, 0, [128, 32, 128], [4, 1, 2]),
-  matrix(Infinity, PLENTY, [256, 128, 32], [4, 2, 1]),
-  matrix(Infinity, FULL, [128, 128, 64], [2, 2, 1]),
-  matrix(Infinity, 0, [128, 32, 128], [4, 1, 2]),
+/** Up to how many rows, from how many workgroups on; tile of rows x outputs, slice; subgroups that share them. */
+type MatrixRow = readonly [
+  limits: readonly [upTo: number, fewest: number],
+  tile: readonly [rows: number, outputs: number, slice: number],
+  groups: readonly [rows: number, outputs: number, k: number],
 ];
 
-/** The variants for a device with these features, in order of preference. */
+const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
+  rows(1, [1, 4], [128, 1]),
+  rows(4, [4, 4], [64, 2]),
+  [[16, PLENTY], [16, 64, 128], [1, 4, 2]],
+  rows(8, [8, 4], [64, 2]),
+  [[16, 0], [16, 16, 256], [1, 1, 4]],
+  [[32, PLENTY], [32, 32, 64], [1, 2, 2]],
+  [[32, 0], [32, 32, 128], [1, 2, 4]],
+  [[64, FULL], [64, 64, 64], [2, 2, 1]],
+  [[64, 0], [64, 32, 128], [2, 1, 4]],
+  [[128, FULL], [128, 128, 32], [2, 2, 1]],
+  [[128, 0], [128, 32, 128], [4, 1, 2]],
+  [[Infinity, PLENTY], [256, 128, 32], [4, 2, 1]],
+  [[Infinity, FULL], [128, 128, 64], [2, 2, 1]],
+  [[Infinity, 0], [128, 32, 128], [4, 1, 2]],
+  // Where workgroups have 32 KiB: what is above and does not fit is left out.
+  [[Infinity, 0], [64, 64, 64], [2, 2, 1]],
+];
+
+/** The variants for a device, in order of preference; the last one serves any sizes. */
 export function linearVariants(
-  features: Pick<ReadonlySet<string>, "has">,
+  { matrices, workgroupBytes }: Pick<Compiler, "matrices" | "workgroupBytes">,
 ): readonly LinearVariant[] {
-  const needed = linearMatrix.features ?? [];
-  return needed.every((feature) => features.has(feature)) ? MATRIX : VECTOR;
+  if (!matrices) return VECTOR;
+  return MATRIX.map((row) => {
+    if ("kernel" in row) return row;
+    const [[upTo, fewest], [TILE_ROWS, TILE_OUTS, SLICE], groups] = row;
+    const [ROW_GROUPS, OUT_GROUPS, K_GROUPS] = groups;
+    const tiling = { TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS };
+    return matrix(matrices, workgroupBytes, upTo, fewest, tiling);
+  }).filter((variant) => variant !== null);
 }
 
 /** The first variant that fits these sizes. */

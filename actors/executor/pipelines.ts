@@ -71,7 +71,7 @@ export async function compilePipelines(
       ...(module === null ? shape.headPages : shape.layerPages),
     };
     const variants = [];
-    for (const { kernel, header, ...sizes } of linearVariants(compiler.features)) {
+    for (const { kernel, header, ...sizes } of linearVariants(compiler)) {
       variants.push({ ...sizes, pipeline: await compiler.compile(kernel, constants, header) });
     }
     onCompiled();

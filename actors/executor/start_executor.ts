@@ -34,7 +34,7 @@ export async function startExecutor(
   const geometry = pageGeometry(config.kvHeads, config.headDim);
   const bounds = stepBounds(options, config, geometry.pagesPerBlock);
 
-  const compiler = new Compiler(device.gpu);
+  const compiler = new Compiler(device);
   const { weights, weightBytes, bf16, int8 } = await loadWeights(
     device,
     compiler,

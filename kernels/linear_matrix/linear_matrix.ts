@@ -1,10 +1,30 @@
-import { defineLinear } from "../linear.ts";
+import { defineLinear, shrinkSplit } from "../linear.ts";
+import { MATRIX_FEATURES, type MatrixUnits } from "../matrix_units.ts";
 import source from "./linear_matrix.wgsl" with { type: "text" };
+
+/** A tile of rows by outputs, its slices of k, and how many subgroups share each. */
+export interface MatrixTiling {
+  readonly TILE_ROWS: number;
+  readonly TILE_OUTS: number;
+  readonly SLICE: number;
+  readonly ROW_GROUPS: number;
+  readonly OUT_GROUPS: number;
+  readonly K_GROUPS: number;
+}
 
 export const linearMatrix = defineLinear({
   name: "linear_matrix",
   source,
-  header: ["TILE_ROWS", "TILE_OUTS", "SLICE", "ROW_GROUPS", "OUT_GROUPS", "K_GROUPS"],
+  header: [
+    "TILE_ROWS",
+    "TILE_OUTS",
+    "SLICE",
+    "ROW_GROUPS",
+    "OUT_GROUPS",
+    "K_GROUPS",
+    "MATRIX",
+    "SUBGROUP",
+  ],
   counts: ({
     TILE_ROWS = 0,
     TILE_OUTS = 0,
@@ -12,30 +32,36 @@ export const linearMatrix = defineLinear({
     ROW_GROUPS = 1,
     OUT_GROUPS = 1,
     K_GROUPS = 1,
+    MATRIX = 1,
+    SUBGROUP = 1,
   }) => {
-    const threads = 32 * ROW_GROUPS * OUT_GROUPS * K_GROUPS;
+    const threads = SUBGROUP * ROW_GROUPS * OUT_GROUPS * K_GROUPS;
     return {
-      ROW_BLOCKS: TILE_ROWS / ROW_GROUPS / 16,
-      OUT_BLOCKS: TILE_OUTS / OUT_GROUPS / 16,
-      STEPS: SLICE / 16 / K_GROUPS,
+      ROW_BLOCKS: TILE_ROWS / ROW_GROUPS / MATRIX,
+      OUT_BLOCKS: TILE_OUTS / OUT_GROUPS / MATRIX,
+      STEPS: SLICE / MATRIX / K_GROUPS,
       X_LOADS: TILE_ROWS * SLICE / 8 / threads,
       W_LOADS: TILE_OUTS * SLICE / 8 / threads,
     };
   },
-  features: ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"],
+  features: MATRIX_FEATURES,
 });
 
-/** A tile of rows by outputs, its slices of k, and how many subgroups share each. */
-export type MatrixTiling = Readonly<
-  Record<"TILE_ROWS" | "TILE_OUTS" | "SLICE" | "ROW_GROUPS" | "OUT_GROUPS" | "K_GROUPS", number>
->;
+/** Lanes along x of LoRA's shrink. */
+const SHRINK_LANES = 32;
+
+/** Bytes of workgroup memory: a slice of the tile's x and W, each row padded, and the scratch of the shrink. */
+export const linearMatrixBytes = ({ TILE_ROWS, TILE_OUTS, SLICE }: MatrixTiling): number =>
+  (TILE_ROWS + TILE_OUTS) * (SLICE / 8 + 1) * 16 + 2048;
 
 /** Pieces of work: tiles of rows by outputs, then the shrink items of every module. */
 export function linearMatrixWork(
-  { TILE_ROWS, TILE_OUTS }: MatrixTiling,
+  { TILE_ROWS, TILE_OUTS, ROW_GROUPS, OUT_GROUPS, K_GROUPS }: MatrixTiling,
+  { subgroup }: MatrixUnits,
   rows: number,
   out: number,
   shrinkWork: number,
 ): number {
-  return Math.ceil(rows / TILE_ROWS) * Math.ceil(out / TILE_OUTS) + shrinkWork;
+  const split = shrinkSplit(SHRINK_LANES, subgroup * ROW_GROUPS * OUT_GROUPS * K_GROUPS);
+  return Math.ceil(rows / TILE_ROWS) * Math.ceil(out / TILE_OUTS) + shrinkWork * split;
 }

@@ -2,31 +2,33 @@ enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
-// y[r, n] = sum_k x[row(r), k] * W[n, k]   on matrix units: 16 x 16 x 16 products of f16, summed in f32.
+// y[r, n] = sum_k x[row(r), k] * W[n, k]   on matrix units: MATRIX x MATRIX x MATRIX products of f16,
+// summed in f32.
 // One workgroup: TILE_ROWS rows x TILE_OUTS outputs, k in slices of SLICE staged in workgroup memory as f16 (int8 is
 // exact, bf16 down to 2^-14), the next slice loaded while this one is multiplied.
-// ROW_GROUPS x OUT_GROUPS subgroups of 32 share the tile; K_GROUPS such sets share the columns of a slice.
+// ROW_GROUPS x OUT_GROUPS subgroups of SUBGROUP lanes share the tile; K_GROUPS such sets share the columns of a slice.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
-// TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS: header; a lane stages X_LOADS and W_LOADS vectors.
+// Capitals above: header; a lane stages X_LOADS and W_LOADS vectors.
 // Loops over a lane's matrices are written out: in an array they would live in memory.
 const ROWS: u32 = TILE_ROWS;
 const LANES: u32 = 32u;
 const SUBGROUPS: u32 = ROW_GROUPS * OUT_GROUPS * K_GROUPS;
-const THREADS: u32 = 32u * SUBGROUPS;
-const ROW_BLOCKS: u32 = TILE_ROWS / ROW_GROUPS / 16u;
-const OUT_BLOCKS: u32 = TILE_OUTS / OUT_GROUPS / 16u;
+const THREADS: u32 = SUBGROUP * SUBGROUPS;
+const ROW_BLOCKS: u32 = TILE_ROWS / ROW_GROUPS / MATRIX;
+const OUT_BLOCKS: u32 = TILE_OUTS / OUT_GROUPS / MATRIX;
 const EIGHTS: u32 = SLICE / 8u;       // vectors of 8 columns a row of a slice
 const STRIDE: u32 = EIGHTS + 1u;      // padded, so that rows start on different banks
 
-// [row, then output][STRIDE] of 8 halves; at the end a block of sums for each subgroup.
+// [row, then output][STRIDE] of 8 halves; at the end a block of sums for each subgroup, four to a vector.
 // One array for both: workgroup memory is what limits how many workgroups a processor holds.
 const STAGED: u32 = (TILE_ROWS + TILE_OUTS) * STRIDE;
 const WS: u32 = TILE_ROWS * STRIDE;
-var<workgroup> staged: array<vec4<u32>, max(STAGED, SUBGROUPS * 64u)>;
+const SUMS: u32 = MATRIX * MATRIX / 4u;
+var<workgroup> staged: array<vec4<u32>, max(STAGED, SUBGROUPS * SUMS)>;
 
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sum = subgroup_matrix_result<f32, 16, 16>;
+alias Left = subgroup_matrix_left<f16, MATRIX, MATRIX>;
+alias Right = subgroup_matrix_right<f16, MATRIX, MATRIX>;
+alias Sum = subgroup_matrix_result<f32, MATRIX, MATRIX>;
 
 fn half_bits(bits: vec4<u32>) -> vec4<u32> {
   if (DTYPE == F16) { return bits; }
@@ -52,7 +54,7 @@ fn main(
   if (work >= base_work) { return; }
   let r0 = (work % row_tiles) * TILE_ROWS;
   let n0 = (work / row_tiles) * TILE_OUTS;
-  let subgroup = lane / 32u;
+  let subgroup = lane / SUBGROUP;
   let k_group = subgroup / (ROW_GROUPS * OUT_GROUPS);
   let row_block = ((subgroup / OUT_GROUPS) % ROW_GROUPS) * ROW_BLOCKS;
   let out_block = (subgroup % OUT_GROUPS) * OUT_BLOCKS;
@@ -89,13 +91,13 @@ fn main(
     #end
     #for s in STEPS
     {
-      let at = ({s}u * K_GROUPS + k_group) * 2u;
+      let at = ({s}u * K_GROUPS + k_group) * (MATRIX / 8u);
       #for j in OUT_BLOCKS
-      let right{j} = subgroupMatrixLoad<Right, col_major>(&staged, WS + (out_block + {j}u) * 16u * STRIDE + at, STRIDE);
+      let right{j} = subgroupMatrixLoad<Right, col_major>(&staged, WS + (out_block + {j}u) * MATRIX * STRIDE + at, STRIDE);
       #end
       #for i in ROW_BLOCKS
       {
-        let left = subgroupMatrixLoad<Left, row_major>(&staged, (row_block + {i}u) * 16u * STRIDE + at, STRIDE);
+        let left = subgroupMatrixLoad<Left, row_major>(&staged, (row_block + {i}u) * MATRIX * STRIDE + at, STRIDE);
         #for j in OUT_BLOCKS
         sum{i}_{j} = subgroupMatrixMultiplyAccumulate(left, right{j}, sum{i}_{j});
         #end
@@ -109,21 +111,23 @@ fn main(
   #for i in ROW_BLOCKS
   #for j in OUT_BLOCKS
   {
-    let r = r0 + (row_block + {i}u) * 16u;
-    let n = n0 + (out_block + {j}u) * 16u;
+    let r = r0 + (row_block + {i}u) * MATRIX;
+    let n = n0 + (out_block + {j}u) * MATRIX;
     if (K_GROUPS == 1u && inside && DTYPE != INT8) {
       subgroupMatrixStore<row_major>(&y, r * OUT + n, sum{i}_{j}, OUT);
     } else {
       // Through workgroup memory: sums of the K_GROUPS sets, scales, and no store outside y.
       workgroupBarrier();
-      subgroupMatrixStore<row_major>(&staged, subgroup * 64u, sum{i}_{j}, 4u);
+      subgroupMatrixStore<row_major>(&staged, subgroup * SUMS, sum{i}_{j}, MATRIX / 4u);
       workgroupBarrier();
-      for (var e = lane % 32u; e < 256u && k_group == 0u; e += 32u) {
+      for (var e = lane % SUBGROUP; e < MATRIX * MATRIX && k_group == 0u; e += SUBGROUP) {
         var sum = 0.0;
         for (var g = 0u; g < K_GROUPS; g++) {
-          sum += bitcast<f32>(staged[(subgroup + g * ROW_GROUPS * OUT_GROUPS) * 64u + e / 4u][e % 4u]);
+          sum += bitcast<f32>(staged[(subgroup + g * ROW_GROUPS * OUT_GROUPS) * SUMS + e / 4u][e % 4u]);
         }
-        if (r + e / 16u < row_count() && n + e % 16u < OUT) { y[(r + e / 16u) * OUT + n + e % 16u] = scaled(n + e % 16u, sum); }
+        let row = r + e / MATRIX;
+        let out = n + e % MATRIX;
+        if (row < row_count() && out < OUT) { y[row * OUT + out] = scaled(out, sum); }
       }
     }
   }

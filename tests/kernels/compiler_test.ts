@@ -38,7 +38,7 @@ Deno.test("Compiler compiles kernel, shared files and header into one, bound by 
 });
 
 Deno.test("Compiler compiles each specialisation once", async () => {
-  const compiler = new Compiler((await testDevice()).gpu);
+  const compiler = new Compiler(await testDevice());
   const compile = (FACTOR: number, OFFSET: number) =>
     compiler.compile(affine, { FACTOR }, { COUNT: 4, OFFSET });
   const [first, again, constant, header] = await Promise.all([
@@ -53,7 +53,7 @@ Deno.test("Compiler compiles each specialisation once", async () => {
 });
 
 Deno.test("a kernel that does not compile is named, with why and its constants; others are not held up", async () => {
-  const compiler = new Compiler((await testDevice()).gpu);
+  const compiler = new Compiler(await testDevice());
   const cases = [
     {
       name: "text",

@@ -3,7 +3,7 @@ import { linearVariants } from "../../actors/executor/linear_variants.ts";
 import { grid } from "../../kernels/grid.ts";
 import { WEIGHT_DTYPES } from "../../kernels/linear.ts";
 import { assertClose } from "../support/close.ts";
-import { dispatch, downloadF32, testDevice, upload } from "../support/gpu.ts";
+import { dispatch, downloadF32, testCompiler, upload } from "../support/gpu.ts";
 import { toHalves } from "../support/half.ts";
 import { randomModule } from "../support/image_fixture.ts";
 import {
@@ -25,9 +25,8 @@ const TOLERANCE = 1e-5;
 /** Words behind the last output: nothing may be written there; a store of a whole matrix needs 256 words to bind. */
 const BEHIND = 256;
 
-const { gpu } = await testDevice();
 const seenVariants = new Set<string>();
-for (const { kernel, header, work } of linearVariants(gpu.features)) {
+for (const { kernel, header, work } of linearVariants(await testCompiler())) {
   const variant = [kernel.name, ...Object.values(header)].join(" ");
   if (seenVariants.has(variant)) continue;
   seenVariants.add(variant);

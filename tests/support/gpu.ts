@@ -9,7 +9,7 @@ let opened: Promise<Device> | undefined;
 export const testDevice = (): Promise<Device> => opened ??= openDevice(provider);
 let compiler: Promise<Compiler> | undefined;
 export const testCompiler = (): Promise<Compiler> =>
-  compiler ??= testDevice().then((device) => new Compiler(device.gpu));
+  compiler ??= testDevice().then((device) => new Compiler(device));
 
 const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
 export type Words = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
