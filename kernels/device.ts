@@ -22,6 +22,11 @@ export interface DeviceLimits {
   readonly maxBuffer: number;
 }
 
+export interface DeviceOptions {
+  /** Matrix units that software imitates, too: slow to compile and to run, but what they compute can be tested. */
+  readonly softwareMatrices?: boolean;
+}
+
 /** Dawn's objects die with their last reference, even while the GPU uses them: they stay here for ever. */
 const alive: unknown[] = [];
 let pace: DawnPace | null = null;
@@ -30,7 +35,10 @@ let pace: DawnPace | null = null;
  * Opens the GPU through Deno's own WebGPU (`builtin`) or through the npm package `webgpu` (`dawn`).
  * @throws {Error} naming what is missing, with the command that installs a software adapter.
  */
-export async function openDevice(provider: Provider): Promise<Device> {
+export async function openDevice(
+  provider: Provider,
+  { softwareMatrices = false }: DeviceOptions = {},
+): Promise<Device> {
   const gpu = provider === "dawn" ? await dawn() : builtin();
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
@@ -40,7 +48,12 @@ export async function openDevice(provider: Provider): Promise<Device> {
     );
   }
   const limits = adapter.limits;
-  const matrices = provider === "dawn" ? matrixUnits(adapter) : null;
+  const info = adapter.info;
+  const description = info.description || info.device || info.vendor;
+  const software = /llvmpipe|swiftshader|software/i.test(description);
+  const matrices = provider === "dawn" && (!software || softwareMatrices)
+    ? matrixUnits(adapter)
+    : null;
   const device = await adapter.requestDevice({
     requiredFeatures: [
       ...adapter.features.has("timestamp-query") ? ["timestamp-query" as const] : [],
@@ -56,13 +69,11 @@ export async function openDevice(provider: Provider): Promise<Device> {
     },
   });
   alive.push(gpu, adapter, device);
-  const info = adapter.info;
-  const description = info.description || info.device || info.vendor;
   return {
     provider,
     gpu: device,
     description,
-    software: /llvmpipe|swiftshader|software/i.test(description),
+    software,
     matrices,
     pace: provider === "dawn" ? pace : null,
     limits: { maxBinding: limits.maxStorageBufferBindingSize, maxBuffer: limits.maxBufferSize },

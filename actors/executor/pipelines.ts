@@ -1,6 +1,5 @@
 import { attentionDecode } from "../../kernels/attention_decode/attention_decode.ts";
 import { attentionMerge } from "../../kernels/attention_merge/attention_merge.ts";
-import { attentionPrefill } from "../../kernels/attention_prefill/attention_prefill.ts";
 import type { Compiler, Pipeline } from "../../kernels/compiler.ts";
 import { doraGain } from "../../kernels/dora_gain/dora_gain.ts";
 import { embed } from "../../kernels/embed/embed.ts";
@@ -19,6 +18,7 @@ import {
   moduleShape,
 } from "../../models/model_config.ts";
 import { linearVariants } from "./linear_variants.ts";
+import { prefillVariant } from "./prefill_variant.ts";
 
 /** What compilation must know besides the model. */
 export interface PipelineShape {
@@ -77,18 +77,20 @@ export async function compilePipelines(
     onCompiled();
     return { out: OUT, modules: MODULES, head: module === null, variants };
   };
+  const prefill = prefillVariant(compiler, headDim);
   const attention = async (window: number | null) => {
     const constants = {
       HEADS: heads,
       KV_HEADS: kvHeads,
-      HEAD_DIM: headDim,
       WINDOW: window ?? 0,
       PAGES_PER_BLOCK: shape.pagesPerBlock,
       ...shape.layerPages,
     };
     return {
-      decode: await done(compiler.compile(attentionDecode, constants)),
-      prefill: await done(compiler.compile(attentionPrefill, constants)),
+      decode: await done(
+        compiler.compile(attentionDecode, { ...constants, HEAD_DIM: headDim }),
+      ),
+      prefill: await done(compiler.compile(prefill.kernel, constants, prefill.header)),
     };
   };
   const norm = { HIDDEN: hiddenSize, EPS, WORKGROUP: lanesFor(hiddenSize, 8, compiler.lanes) };

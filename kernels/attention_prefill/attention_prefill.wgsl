@@ -1,6 +1,6 @@
 // out[t, h] = softmax_k(q[t, h] . K[k] / sqrt(HEAD_DIM)) V   for every token t of tile i, at position p,
 // over the keys k of its sequence with k <= p and, if WINDOW > 0, k > p - WINDOW; all of them are in the pages.
-// A tile is up to 64 tokens of one sequence at consecutive positions. Its rows, for one kv head, are the pairs
+// HEAD_DIM: header. A tile is up to 64 tokens of one sequence at consecutive positions. Its rows, for one kv head, are the pairs
 // (token, q head that shares the kv head), token by token; a workgroup takes 64 of them, 64 keys at a time:
 // scores = q K^T with slices of 64 columns in workgroup memory, then o += exp(scores - m) V, 64 columns at a time.
 // Both are the same product of two 64 x 64 tiles, of which each of 8 x 16 invocations has 8 rows x 4 columns:
@@ -12,7 +12,6 @@
 @group(0) @binding(4) var<storage, read_write> out: array<vec2<u32>>; // [T][HEADS * HEAD_DIM] f16
 override HEADS: u32;
 override KV_HEADS: u32;
-override HEAD_DIM: u32;
 override WINDOW: u32;
 override PAGES_PER_BLOCK: u32;
 
@@ -31,9 +30,6 @@ struct Block { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
 struct Sums { lo: Block, hi: Block }
 struct Rows { lo: vec4<f32>, hi: vec4<f32> } // a number for each of the eight rows
 struct Quad { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
-
-// What every load of keys and values needs.
-struct Keys { table: u32, kv_head: u32, first: u32, past: u32 }
 
 @compute @workgroup_size(128)
 fn main(
@@ -185,19 +181,11 @@ fn outer(sum: Block, a: vec4<f32>, b: vec4<f32>) -> Block {
   );
 }
 
-// Pages of the 64 keys' four blocks, the last seen in place of those beyond; not where a block has several.
+// Pages of the 64 keys' four blocks.
 fn pages_of(keys: Keys, base: u32) -> vec4<u32> {
-  if (PAGES_PER_BLOCK > 1u) { return vec4<u32>(); }
-  let blocks = min(vec4<u32>(base / 16u) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>((keys.past - 1u) / 16u));
-  let at = vec4<u32>(keys.table) + blocks;
-  return vec4<u32>(step[at.x], step[at.y], step[at.z], step[at.w]);
-}
-// Eight columns of one key (of kv head `head`) or value (of KV_HEADS + head); `page` is that of its block.
-fn load(keys: Keys, page: u32, position: u32, head: u32, eight: u32) -> vec4<u32> {
-  let at = clamp(position, keys.first, keys.past - 1u);
-  let vec = (head * 16u + at % 16u) * (HEAD_DIM / 8u) + eight;
-  if (PAGES_PER_BLOCK == 1u) { return pool_load(page, vec); }
-  return page_load(block_page(keys.table, at, vec), vec);
+  return vec4<u32>(
+    tile_page(keys, base), tile_page(keys, base + 16u), tile_page(keys, base + 32u), tile_page(keys, base + 48u),
+  );
 }
 
 // Of K^T an invocation stages eight columns of four keys, of V eight columns of keys 16 apart; zeros past HEAD_DIM.
@@ -207,8 +195,8 @@ fn load_keys(keys: Keys, pages: vec4<u32>, base: u32, column: u32, lane: u32) ->
   let at = base + lane % 16u * 4u;
   let page = pages[lane % 16u / 4u];
   return Quad(
-    load(keys, page, at, keys.kv_head, eight), load(keys, page, at + 1u, keys.kv_head, eight),
-    load(keys, page, at + 2u, keys.kv_head, eight), load(keys, page, at + 3u, keys.kv_head, eight),
+    tile_load(keys, page, at, keys.kv_head, eight), tile_load(keys, page, at + 1u, keys.kv_head, eight),
+    tile_load(keys, page, at + 2u, keys.kv_head, eight), tile_load(keys, page, at + 3u, keys.kv_head, eight),
   );
 }
 fn load_values(keys: Keys, pages: vec4<u32>, base: u32, column: u32, lane: u32) -> Quad {
@@ -217,8 +205,8 @@ fn load_values(keys: Keys, pages: vec4<u32>, base: u32, column: u32, lane: u32) 
   let at = base + lane / 8u;
   let head = KV_HEADS + keys.kv_head;
   return Quad(
-    load(keys, pages.x, at, head, eight), load(keys, pages.y, at + 16u, head, eight),
-    load(keys, pages.z, at + 32u, head, eight), load(keys, pages.w, at + 48u, head, eight),
+    tile_load(keys, pages.x, at, head, eight), tile_load(keys, pages.y, at + 16u, head, eight),
+    tile_load(keys, pages.z, at + 32u, head, eight), tile_load(keys, pages.w, at + 48u, head, eight),
   );
 }
 // Four columns of four rows, scaled.

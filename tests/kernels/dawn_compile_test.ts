@@ -25,7 +25,7 @@ const kernels = await everyKernel();
 const dawn = await nullDevice();
 
 /** Kernels with more workgroup memory, or with matrices, than the null backend has. */
-const TOO_WIDE = ["attention_prefill", "linear_matrix", "linear_tiles"];
+const TOO_WIDE = ["attention_prefill", "attention_prefill_matrix", "linear_matrix", "linear_tiles"];
 
 async function compile(compiler: Compiler, kernel: Kernel): Promise<void> {
   for (const flag of [0, 1] as const) {

@@ -31,6 +31,7 @@ const PLAUSIBLE: Readonly<Record<string, number>> = {
   HIDDEN: 512,
   IN: 512,
   INTERMEDIATE: 1024,
+  KEYS: 32,
   KV_HEADS: 2,
   K_GROUPS: 1,
   LANES: 64,

@@ -6,7 +6,8 @@ import { Readback } from "../../kernels/readback.ts";
 /** The device under test: CHORUS_GPU=dawn runs the same suite through Dawn. */
 const provider = (Deno.env.get("CHORUS_GPU") ?? "builtin") as Provider;
 let opened: Promise<Device> | undefined;
-export const testDevice = (): Promise<Device> => opened ??= openDevice(provider);
+export const testDevice = (): Promise<Device> =>
+  opened ??= openDevice(provider, { softwareMatrices: true });
 let compiler: Promise<Compiler> | undefined;
 export const testCompiler = (): Promise<Compiler> =>
   compiler ??= testDevice().then((device) => new Compiler(device));

@@ -1,0 +1,40 @@
+import { defineKernel } from "../kernel.ts";
+import { MATRIX_FEATURES } from "../matrix_units.ts";
+import kvLoad from "../shared/kv_load.wgsl" with { type: "text" };
+import kvTile from "../shared/kv_tile.wgsl" with { type: "text" };
+import pool from "../shared/pool.wgsl" with { type: "text" };
+import step from "../shared/step.wgsl" with { type: "text" };
+import unpack from "../shared/unpack.wgsl" with { type: "text" };
+import source from "./attention_prefill_matrix.wgsl" with { type: "text" };
+
+/** Binds what attention_prefill binds, and runs as many workgroups. */
+export const attentionPrefillMatrix = defineKernel({
+  name: "attention_prefill_matrix",
+  source,
+  includes: [step, unpack, pool, kvLoad, kvTile],
+  bindings: { step: "read", q: "read", pool0: "read", pool1: "read", out: "read_write" },
+  constants: ["HEADS", "KV_HEADS", "WINDOW", "PAGES_PER_BLOCK", "PAGE_VECS", "SLAB_PAGES"],
+  header: ["HEAD_DIM", "KEYS", "MATRIX", "SUBGROUP"],
+  counts: ({ HEAD_DIM = 0, KEYS = 0, MATRIX = 1, SUBGROUP = 1 }) => {
+    const columns = Math.ceil(HEAD_DIM / MATRIX);
+    const lanesARow = SUBGROUP / MATRIX;
+    const threads = ROWS / MATRIX * SUBGROUP;
+    return {
+      COLUMN_BLOCKS: columns,
+      KEY_BLOCKS: KEYS / MATRIX,
+      LOADS: Math.ceil(KEYS * columns * MATRIX / 8 / threads),
+      PART_EIGHTS: KEYS / lanesARow / 8,
+      ROW_BITS: Math.log2(lanesARow),
+    };
+  },
+  features: MATRIX_FEATURES,
+});
+
+/** Rows (token, q head) of a workgroup. */
+const ROWS = 64;
+
+/** Bytes of workgroup memory. */
+export function attentionPrefillMatrixBytes(headDim: number, keys: number, matrix: number): number {
+  const stride = Math.ceil(headDim / matrix) * matrix / 8 + 1;
+  return Math.max(keys * stride + ROWS * (keys / 4 + 1), ROWS * stride) * 16 + 16;
+}
