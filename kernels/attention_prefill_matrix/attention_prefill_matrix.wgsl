@@ -201,8 +201,8 @@ fn main(
   workgroupBarrier();
   for (var i = part; i < MATRIX / 4u; i += LANES_A_ROW) {
     let four = {c}u * (MATRIX / 4u) + i;
-    let mean = bitcast<vec4<f32>>(staged[own_scores + i]) / l;
-    if (row < rows && four < HEAD_DIM / 4u) { out[at + four] = halves(mean); }
+    let o = clamped(bitcast<vec4<f32>>(staged[own_scores + i]) / l);
+    if (row < rows && four < HEAD_DIM / 4u) { out[at + four] = vec2<u32>(pack2x16float(o.xy), pack2x16float(o.zw)); }
   }
   #end
 }
@@ -215,24 +215,26 @@ fn tile_eight(keys: Keys, page: u32, position: u32, head: u32, eight: u32) -> ve
 fn stage(key: u32, eight: u32, bits: vec4<u32>) {
   if (KEYS * EIGHTS % THREADS == 0u || key < KEYS) { staged[key * STRIDE + eight] = bits; }
 }
-// A half (0) of eight numbers, or another (1) of what it leaves off.
+// The leading bits of eight numbers (0) or the rest (1), as halves. By a mask: compilers take converting to a half and
+// back for doing nothing, and then nothing would be left for the rest.
 fn half_of(e: Eight, half: u32) -> vec4<u32> {
-  let first = vec4<u32>(halves(e.lo), halves(e.hi));
-  if (half == 0u) { return first; }
-  let rounded = unpack_f16(first);
-  return vec4<u32>(halves(e.lo - rounded.lo), halves(e.hi - rounded.hi));
+  let leading = Eight(leading_bits(e.lo), leading_bits(e.hi));
+  if (half == 0u) { return pack_f16(leading); }
+  return pack_f16(Eight(e.lo - leading.lo, e.hi - leading.hi));
+}
+fn leading_bits(v: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));
+}
+fn clamped(v: vec4<f32>) -> vec4<f32> {
+  let most = vec4<f32>(65504.0);
+  return clamp(v, -most, most);
 }
 // Scaled such that scores are exponents of 2.
 fn q_half(head: u32, eight: u32, half: u32) -> vec4<u32> {
   if (eight >= HEAD_DIM / 8u) { return vec4<u32>(); }
   let at = head * (HEAD_DIM / 4u) + eight * 2u;
   let scale = inverseSqrt(f32(HEAD_DIM)) * 1.4426950408889634;
-  return half_of(Eight(q[at] * scale, q[at + 1u] * scale), half);
-}
-fn halves(v: vec4<f32>) -> vec2<u32> {
-  let most = vec4<f32>(65504.0);
-  let each = clamp(v, -most, most);
-  return vec2<u32>(pack2x16float(each.xy), pack2x16float(each.zw));
+  return half_of(Eight(clamped(q[at] * scale), clamped(q[at + 1u] * scale)), half);
 }
 fn seen(score: vec4<f32>, position: u32, keys: vec4<u32>) -> vec4<f32> {
   let causal = select(vec4<f32>(LOWEST), score, keys <= vec4<u32>(position));
