@@ -1,3 +1,4 @@
+import type { DawnPace } from "./dawn_pace.ts";
 import type { Device } from "./device.ts";
 import type { Kernel } from "./kernel.ts";
 import type { MatrixUnits } from "./matrix_units.ts";
@@ -15,13 +16,24 @@ export type ConstantValues<Constant extends string> = Readonly<Record<Constant, 
 /** Compiles kernels for one device and keeps each specialisation once. */
 export class Compiler {
   readonly #device: GPUDevice;
+  readonly #pace: DawnPace | null;
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
   /** What kernels on matrix units may use; null where there are none. */
   readonly matrices: MatrixUnits | null;
 
-  constructor({ gpu, matrices }: Pick<Device, "gpu" | "matrices">) {
+  /** The last compilation of each lane; lanes go on side by side. */
+  readonly #lanes: Promise<unknown>[];
+
+  constructor(
+    { gpu, matrices, compilations, pace }: Pick<
+      Device,
+      "gpu" | "matrices" | "compilations" | "pace"
+    >,
+  ) {
     this.#device = gpu;
+    this.#pace = pace;
     this.matrices = matrices;
+    this.#lanes = Array.from({ length: compilations }, () => Promise.resolve());
   }
 
   /** What the device can do beyond the minimum: a kernel may need some of it. */
@@ -51,7 +63,10 @@ export class Compiler {
     const key = JSON.stringify([kernel.name, constants, header]);
     const known = this.#pipelines.get(key) as Promise<Pipeline<B>> | undefined;
     if (known) return known;
-    const made = this.#compile(kernel, constants, header);
+    const lane = this.#pipelines.size % this.#lanes.length;
+    const compile = () => this.#compile(kernel, constants, header);
+    const made = this.#lanes[lane]?.then(compile) ?? compile();
+    this.#lanes[lane] = made.catch(() => {}); // whoever asked for it is told
     this.#pipelines.set(key, made as Promise<Pipeline>);
     return made;
   }
@@ -77,20 +92,18 @@ export class Compiler {
         },
       })),
     });
-    let pipeline: GPUComputePipeline | undefined;
     let thrown: unknown = null;
-    try {
-      pipeline = device.createComputePipeline({
-        label: kernel.name,
-        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: "main", constants },
-      });
-    } catch (error) {
-      thrown = error;
-    }
-    const error = await device.popErrorScope();
+    const made = device.createComputePipelineAsync({
+      label: kernel.name,
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: "main", constants },
+    }).catch((error) => void (thrown = error));
+    // Of this kernel alone, however many are under way: scopes follow the calls, not what becomes of them.
+    const scope = device.popErrorScope();
+    const both = Promise.all([made, scope]);
+    const [pipeline, error] = await (this.#pace?.slowly(both) ?? both);
     if (error || thrown || !pipeline) {
-      const why = error?.message ?? String(thrown);
+      const why = error?.message ?? (thrown instanceof Error ? thrown.message : String(thrown));
       throw new SyntaxError(
         `Cannot compile kernel ${kernel.name}: ${why}, received constants ${
           JSON.stringify({ ...constants, ...header })

@@ -9,6 +9,8 @@ export class DawnPace {
   readonly #waits: number[] = [];
   #since: number | null = null;
   #reads = 0;
+  /** What is awaited and takes milliseconds at least. */
+  #slow = 0;
 
   /** Called when the wait for a result begins. */
   begin(): void {
@@ -24,9 +26,22 @@ export class DawnPace {
     if (++this.#reads % READS_A_COLLECTION === 0) globalThis.gc?.();
   }
 
+  /** Awaits what Dawn does on threads of its own and what takes long, like compiling. */
+  async slowly<T>(promise: Promise<T>): Promise<T> {
+    this.#slow++;
+    try {
+      return await promise;
+    } finally {
+      this.#slow--;
+    }
+  }
+
   /** Sleeps where a result is awaited, before the next look at whether it is there. */
   pause(): void {
-    if (this.#since === null) return;
+    if (this.#since === null) {
+      if (this.#slow > 0) Atomics.wait(this.#cell, 0, 0, 1);
+      return;
+    }
     Atomics.wait(this.#cell, 0, 0, pauseFor(performance.now() - this.#since, this.#waits));
   }
 }

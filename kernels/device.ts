@@ -10,6 +10,8 @@ export interface Device {
   readonly software: boolean;
   readonly limits: DeviceLimits;
   readonly matrices: MatrixUnits | null;
+  /** Pipelines worth compiling at once: Dawn has threads for them, the built-in provider blocks this one. */
+  readonly compilations: number;
   /** How the thread waits for the GPU; null where that is the provider's own affair. */
   readonly pace: DawnPace | null;
 }
@@ -75,6 +77,7 @@ export async function openDevice(
     description,
     software,
     matrices,
+    compilations: provider === "dawn" ? navigator.hardwareConcurrency : 1,
     pace: provider === "dawn" ? pace : null,
     limits: { maxBinding: limits.maxStorageBufferBindingSize, maxBuffer: limits.maxBufferSize },
   };

@@ -70,10 +70,11 @@ export async function compilePipelines(
       HEAD_POOL: Number(module === null),
       ...(module === null ? shape.headPages : shape.layerPages),
     };
-    const variants = [];
-    for (const { kernel, header, ...sizes } of linearVariants(compiler)) {
-      variants.push({ ...sizes, pipeline: await compiler.compile(kernel, constants, header) });
-    }
+    const variants = await Promise.all(
+      linearVariants(compiler).map(async ({ kernel, header, ...sizes }) => (
+        { ...sizes, pipeline: await compiler.compile(kernel, constants, header) }
+      )),
+    );
     onCompiled();
     return { out: OUT, modules: MODULES, head: module === null, variants };
   };
@@ -86,23 +87,19 @@ export async function compilePipelines(
       PAGES_PER_BLOCK: shape.pagesPerBlock,
       ...shape.layerPages,
     };
-    return {
-      decode: await done(
-        compiler.compile(attentionDecode, { ...constants, HEAD_DIM: headDim }),
-      ),
-      prefill: await done(compiler.compile(prefill.kernel, constants, prefill.header)),
-    };
+    const [decode, chunk] = await Promise.all([
+      done(compiler.compile(attentionDecode, { ...constants, HEAD_DIM: headDim })),
+      done(compiler.compile(prefill.kernel, constants, prefill.header)),
+    ]);
+    return [window, { decode, prefill: chunk }] as const;
   };
   const norm = { HIDDEN: hiddenSize, EPS, WORKGROUP: lanesFor(hiddenSize, 8, compiler.lanes) };
   const vocabulary = { VOCAB: vocabSize, WORKGROUP: lanesFor(vocabSize, 16, compiler.lanes) };
-  const windows = new Map<number | null, Awaited<ReturnType<typeof attention>>>();
-  for (const window of config.slidingWindow) {
-    if (!windows.has(window)) windows.set(window, await attention(window));
-  }
-  return {
-    embed: await done(compiler.compile(embed, { ...norm, BF16, ...shape.headPages })),
-    qkv: await linear(hiddenSize, (heads + 2 * kvHeads) * headDim, 3, "q"),
-    ropeKv: await done(compiler.compile(ropeKv, {
+  const windows = [...new Set(config.slidingWindow)];
+  return await allOf({
+    embed: done(compiler.compile(embed, { ...norm, BF16, ...shape.headPages })),
+    qkv: linear(hiddenSize, (heads + 2 * kvHeads) * headDim, 3, "q"),
+    ropeKv: done(compiler.compile(ropeKv, {
       HEADS: heads,
       KV_HEADS: kvHeads,
       HEAD_DIM: headDim,
@@ -112,30 +109,38 @@ export async function compilePipelines(
       PAGES_PER_BLOCK: shape.pagesPerBlock,
       ...shape.layerPages,
     })),
-    attention: windows,
-    attentionMerge: await done(
+    attention: Promise.all(windows.map(attention)).then((each) => new Map(each)),
+    attentionMerge: done(
       compiler.compile(attentionMerge, { HEADS: heads, HEAD_DIM: headDim }),
     ),
-    o: await linear(heads * headDim, hiddenSize, 1, "o"),
-    afterAttention: await done(
+    o: linear(heads * headDim, hiddenSize, 1, "o"),
+    afterAttention: done(
       compiler.compile(residualNorm, { ...norm, MODULE: 3, ...shape.layerPages }),
     ),
-    gateUp: await linear(hiddenSize, 2 * intermediateSize, 2, "gate"),
-    swiglu: await done(
+    gateUp: linear(hiddenSize, 2 * intermediateSize, 2, "gate"),
+    swiglu: done(
       compiler.compile(swiglu, { INTERMEDIATE: intermediateSize, ...shape.layerPages }),
     ),
-    down: await linear(intermediateSize, hiddenSize, 1, "down"),
-    afterMlp: await done(
+    down: linear(intermediateSize, hiddenSize, 1, "down"),
+    afterMlp: done(
       compiler.compile(residualNorm, { ...norm, MODULE: 6, ...shape.layerPages }),
     ),
-    lmHead: await linear(hiddenSize, vocabSize, 1, null),
-    logitsAdapter: await done(
+    lmHead: linear(hiddenSize, vocabSize, 1, null),
+    logitsAdapter: done(
       compiler.compile(logitsAdapter, { VOCAB: vocabSize, ...shape.headPages }),
     ),
-    penalize: await done(compiler.compile(penalize, { VOCAB: vocabSize })),
-    sample: await done(compiler.compile(sample, vocabulary)),
-    logprobs: await done(compiler.compile(logprobs, vocabulary)),
-  };
+    penalize: done(compiler.compile(penalize, { VOCAB: vocabSize })),
+    sample: done(compiler.compile(sample, vocabulary)),
+    logprobs: done(compiler.compile(logprobs, vocabulary)),
+  });
+}
+
+/** What all of these promises come to, by their names. */
+async function allOf<T extends Record<string, unknown>>(
+  promises: T,
+): Promise<{ [K in keyof T]: Awaited<T[K]> }> {
+  const all = Object.entries(promises).map(async ([name, each]) => [name, await each] as const);
+  return Object.fromEntries(await Promise.all(all)) as { [K in keyof T]: Awaited<T[K]> };
 }
 
 const projectionDtype = ({ bf16, int8 }: PipelineShape): number =>

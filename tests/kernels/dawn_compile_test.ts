@@ -23,6 +23,7 @@ async function nullDevice(): Promise<GPUDevice> {
 
 const kernels = await everyKernel();
 const dawn = await nullDevice();
+const device = { gpu: dawn, matrices: null, compilations: 1, pace: null };
 
 /** Kernels with more workgroup memory, or with matrices, than the null backend has. */
 const TOO_WIDE = ["attention_prefill", "attention_prefill_matrix", "linear_matrix", "linear_tiles"];
@@ -49,7 +50,7 @@ for (const kernel of kernels) {
     // The null backend offers no more bindings than this; the text was checked above all the same.
     const most = dawn.limits.maxStorageBuffersPerShaderStage;
     if (TOO_WIDE.includes(kernel.name) || Object.keys(kernel.bindings).length > most) return;
-    await compile(new Compiler({ gpu: dawn, matrices: null }), kernel);
+    await compile(new Compiler(device), kernel);
   });
 
   Deno.test(`${kernel.name} compiles on the device under test, if that has what it needs`, async () => {
@@ -69,7 +70,7 @@ Deno.test("Tint refuses what naga lets pass: a barrier that not all invocations 
     constants: [],
   };
   await assertRejects(
-    () => new Compiler({ gpu: dawn, matrices: null }).compile(kernel, {}),
+    () => new Compiler(device).compile(kernel, {}),
     SyntaxError,
     "uniform",
   );
