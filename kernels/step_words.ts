@@ -1,5 +1,5 @@
 /** Words of a step before its tables: offsets and counts in the order of shared/step.wgsl. */
-export const STEP_HEADER_WORDS = 17;
+export const STEP_HEADER_WORDS = 21;
 export const NONE = 0xffff_ffff;
 export const FROM_SLOT = 0x8000_0000;
 /** Pages of the first slab where there is no second (shared/pool.wgsl). */
@@ -34,8 +34,18 @@ export interface StepTables {
   readonly headShrinkEntries: readonly number[];
 }
 
+/** In how many planes each projection leaves its sums (linear_matrix): what follows adds them up. */
+export interface StepPlanes {
+  readonly qkv: number;
+  readonly o: number;
+  readonly gateUp: number;
+  readonly down: number;
+}
+
+const ONE_PLANE: StepPlanes = { qkv: 1, o: 1, gateUp: 1, down: 1 };
+
 /** Writes the tables into `words` and returns how many words were used. */
-export function writeStep(words: Uint32Array, step: StepTables): number {
+export function writeStep(words: Uint32Array, step: StepTables, planes = ONE_PLANE): number {
   let at = STEP_HEADER_WORDS;
   const put = (table: readonly number[]): number => {
     const start = at;
@@ -68,6 +78,7 @@ export function writeStep(words: Uint32Array, step: StepTables): number {
   words[14] = put(step.headShrinkItems);
   words[15] = step.headShrinkItems.length / 4;
   words[16] = put(step.headShrinkEntries);
+  words.set([planes.qkv, planes.o, planes.gateUp, planes.down], 17);
   for (let t = 0; t < step.tokenCount; t++) {
     words[tokens + t * 4 + 2] = tables[words[tokens + t * 4 + 2] ?? 0] ?? 0;
   }

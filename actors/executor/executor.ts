@@ -121,7 +121,8 @@ export class Executor {
       return slot;
     });
     const plan = planStep(rows, slots, this.#planShape);
-    const words = writeStep(this.#words, plan.tables);
+    const planes = forward.planes(plan.tables.tokenCount);
+    const words = writeStep(this.#words, plan.tables, planes);
     device.gpu.queue.writeBuffer(buffers.step, 0, this.#words, 0, words);
     const encoder = device.gpu.createCommandEncoder({ label: `step ${step}` });
     const pass = encoder.beginComputePass();

@@ -8,6 +8,7 @@ import { logitsAdapterWork } from "../../kernels/logits_adapter/logits_adapter.t
 import { penalizeWorkgroups } from "../../kernels/penalize/penalize.ts";
 import { ropeKvWork } from "../../kernels/rope_kv/rope_kv.ts";
 import { swigluWork } from "../../kernels/swiglu/swiglu.ts";
+import type { StepPlanes } from "../../kernels/step_words.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
 import type { GpuBuffers, Pool } from "./gpu_buffers.ts";
 import { chooseVariant } from "./linear_variants.ts";
@@ -47,6 +48,7 @@ export class Forward {
   readonly #sampleRaw: Dispatch;
   readonly #sampleScores: Dispatch;
   readonly #logprobs: Dispatch;
+  readonly #pipelines: Pipelines;
 
   constructor(
     config: ModelConfig,
@@ -61,6 +63,7 @@ export class Forward {
       if (!buffer) throw new RangeError(`Cannot build the forward pass: no weight ${name}`);
       return buffer;
     };
+    this.#pipelines = pipelines;
     const b = buffers;
     const add = (dispatch: Dispatch) => this.#dispatches.push(dispatch);
     const linear = (
@@ -200,6 +203,13 @@ export class Forward {
       group: pipelines.logprobs.bind({ step: b.step, logits: b.logits, results: b.results }),
       workgroups: perLogits,
     };
+  }
+
+  /** In how many planes the projections of `tokens` rows leave their sums. */
+  planes(tokens: number): StepPlanes {
+    const of = ({ variants, out }: Linear) => chooseVariant(variants, tokens, out)?.planes ?? 1;
+    const { qkv, o, gateUp, down } = this.#pipelines;
+    return { qkv: of(qkv), o: of(o), gateUp: of(gateUp), down: of(down) };
   }
 
   /** Writes the dispatches of a step whose tables are already in the step buffer. */

@@ -2,6 +2,7 @@ import { partialWords } from "../../kernels/attention_decode/attention_decode.ts
 import type { Device } from "../../kernels/device.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
 import { RESULT_WORDS } from "../../kernels/sample/results.ts";
+import { projectedRows } from "./linear_variants.ts";
 import type { StepBounds } from "./step_bounds.ts";
 
 /** Activations and per-slot state; names as the kernels' bindings use them. */
@@ -39,15 +40,16 @@ export function bufferBytes(
 ): Readonly<Record<BufferName, number>> {
   const { maxTokens: tokens, maxLogitRows: rows, maxSlots: slots } = bounds;
   const { heads, kvHeads, headDim, hiddenSize, intermediateSize, vocabSize } = config;
+  const projected = projectedRows(tokens);
   return {
     step: bounds.stepWords * 4,
     h: tokens * hiddenSize * 4,
     xn: tokens * hiddenSize * 2,
-    qkv: tokens * (heads + 2 * kvHeads) * headDim * 4,
+    qkv: projected * (heads + 2 * kvHeads) * headDim * 4,
     q: tokens * heads * headDim * 4,
     attention: tokens * heads * headDim * 2,
-    y: tokens * hiddenSize * 4,
-    gate_up: tokens * 2 * intermediateSize * 4,
+    y: projected * hiddenSize * 4,
+    gate_up: projected * 2 * intermediateSize * 4,
     a: tokens * intermediateSize * 2,
     u: Math.max(tokens * 3, rows) * bounds.maxRoutes * U_WORDS * 4,
     partials: partialWords(bounds.decodeItems, heads, headDim) * 4,

@@ -18,6 +18,8 @@ export interface LinearVariant {
   readonly upTo: number;
   /** Fewest workgroups worth it: what few wide tiles save in traffic they lose in idle processors. */
   readonly fewest: number;
+  /** Planes of sums that it leaves (kernels/linear_matrix). */
+  readonly planes: number;
   /** Workgroups in all, for a number of rows, of outputs, and of shrink items times modules. */
   work(rows: number, out: number, shrinkWork: number): number;
 }
@@ -36,6 +38,7 @@ const rows = (
     header,
     upTo,
     fewest: 0,
+    planes: 1,
     work: (...sizes) => linearRowsWork(header, ...sizes),
   };
 };
@@ -54,6 +57,7 @@ const matrix = (
     header: { ...tiling, MATRIX: units.size, SUBGROUP: units.subgroup },
     upTo,
     fewest,
+    planes: tiling.SPLIT,
     work: (...sizes) => linearMatrixWork(tiling, units, ...sizes),
   };
 };
@@ -64,38 +68,61 @@ const VECTOR: readonly LinearVariant[] = [
   rows(8, [8, 4], [64, 2]),
   rows(16, [16, 4], [32, 4]),
   rows(64, [16, 8], [32, 4]),
-  { kernel: linearTiles, header: {}, upTo: Infinity, fewest: FULL, work: linearTilesWork },
+  {
+    kernel: linearTiles,
+    header: {},
+    upTo: Infinity,
+    fewest: FULL,
+    planes: 1,
+    work: linearTilesWork,
+  },
   rows(Infinity, [16, 8], [32, 4]),
 ];
 
 /** Several workgroups for each processor: wide outputs, where narrow tiles would only read x more often. */
 const PLENTY = 256;
 
-/** Up to how many rows, from how many workgroups on; tile of rows x outputs, slice; subgroups that share them. */
+/**
+ * Up to how many rows, from how many workgroups on; tile of rows x outputs, slice; subgroups that share them;
+ * workgroups that share a tile.
+ */
 type MatrixRow = readonly [
   limits: readonly [upTo: number, fewest: number],
   tile: readonly [rows: number, outputs: number, slice: number],
   groups: readonly [rows: number, outputs: number, k: number],
+  split?: number,
 ];
+
+/** More workgroups than narrow outputs make of one tiling, and wide ones do. */
+const SOME = 300;
 
 const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
   rows(1, [1, 4], [128, 1]),
   rows(4, [4, 4], [64, 2]),
-  [[16, PLENTY], [16, 64, 128], [1, 4, 2]],
-  rows(8, [8, 4], [64, 2]),
-  [[16, 0], [16, 16, 256], [1, 1, 4]],
-  [[32, PLENTY], [32, 32, 64], [1, 2, 2]],
-  [[32, 0], [32, 32, 128], [1, 2, 4]],
-  [[64, FULL], [64, 64, 64], [2, 2, 1]],
-  [[64, 0], [64, 32, 128], [2, 1, 4]],
-  [[128, FULL], [128, 128, 32], [2, 2, 1]],
-  [[128, 0], [128, 32, 128], [4, 1, 2]],
+  [[16, SOME], [16, 64, 128], [1, 4, 2]],
+  [[16, SOME], [16, 32, 128], [1, 2, 2], 2],
+  [[16, 0], [16, 64, 128], [1, 4, 2], 4],
+  [[32, 2 * SOME], [32, 64, 64], [1, 4, 1], 2],
+  [[32, 0], [32, 64, 64], [1, 4, 1], 4],
+  [[64, SOME], [64, 64, 64], [2, 2, 1]],
+  [[64, 0], [64, 64, 64], [2, 2, 1], 4],
+  [[128, SOME / 2], [128, 128, 32], [2, 2, 1]],
+  [[128, SOME / 2], [128, 128, 32], [2, 2, 1], 4],
+  [[128, 0], [128, 128, 32], [2, 2, 1], 8],
   [[Infinity, PLENTY], [256, 128, 32], [4, 2, 1]],
   [[Infinity, FULL], [128, 128, 64], [2, 2, 1]],
   [[Infinity, 0], [128, 32, 128], [4, 1, 2]],
   // Where workgroups have 32 KiB: what is above and does not fit is left out.
   [[Infinity, 0], [64, 64, 64], [2, 2, 1]],
 ];
+
+/** Rows of room that a projection's sums need, in all planes, for up to `tokens` rows of any device's variants. */
+export function projectedRows(tokens: number): number {
+  const rows = MATRIX.map((row) =>
+    "kernel" in row ? tokens : Math.min(row[0][0], tokens) * (row[3] ?? 1)
+  );
+  return Math.max(...rows);
+}
 
 /** The variants for a device, in order of preference; the last one serves any sizes. */
 export function linearVariants(
@@ -104,9 +131,9 @@ export function linearVariants(
   if (!matrices) return VECTOR;
   return MATRIX.map((row) => {
     if ("kernel" in row) return row;
-    const [[upTo, fewest], [TILE_ROWS, TILE_OUTS, SLICE], groups] = row;
+    const [[upTo, fewest], [TILE_ROWS, TILE_OUTS, SLICE], groups, SPLIT = 1] = row;
     const [ROW_GROUPS, OUT_GROUPS, K_GROUPS] = groups;
-    const tiling = { TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS };
+    const tiling = { TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS, SPLIT };
     return matrix(matrices, workgroupBytes, upTo, fewest, tiling);
   }).filter((variant) => variant !== null);
 }

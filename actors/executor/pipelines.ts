@@ -71,9 +71,12 @@ export async function compilePipelines(
       ...(module === null ? shape.headPages : shape.layerPages),
     };
     const variants = await Promise.all(
-      linearVariants(compiler).map(async ({ kernel, header, ...sizes }) => (
-        { ...sizes, pipeline: await compiler.compile(kernel, constants, header) }
-      )),
+      // What reads the logits adds up no planes.
+      linearVariants(compiler).filter(({ planes }) => module !== null || planes === 1).map(
+        async ({ kernel, header, ...sizes }) => (
+          { ...sizes, pipeline: await compiler.compile(kernel, constants, header) }
+        ),
+      ),
     );
     onCompiled();
     return { out: OUT, modules: MODULES, head: module === null, variants };

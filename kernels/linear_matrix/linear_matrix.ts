@@ -2,7 +2,10 @@ import { defineLinear, shrinkSplit } from "../linear.ts";
 import { MATRIX_FEATURES, type MatrixUnits } from "../matrix_units.ts";
 import source from "./linear_matrix.wgsl" with { type: "text" };
 
-/** A tile of rows by outputs, its slices of k, and how many subgroups share each. */
+/**
+ * A tile of rows by outputs, its slices of k, and how many subgroups share each; SPLIT workgroups share a tile's k, and
+ * each leaves its sums in a plane [rows][outputs] of its own.
+ */
 export interface MatrixTiling {
   readonly TILE_ROWS: number;
   readonly TILE_OUTS: number;
@@ -10,6 +13,7 @@ export interface MatrixTiling {
   readonly ROW_GROUPS: number;
   readonly OUT_GROUPS: number;
   readonly K_GROUPS: number;
+  readonly SPLIT: number;
 }
 
 export const linearMatrix = defineLinear({
@@ -22,6 +26,7 @@ export const linearMatrix = defineLinear({
     "ROW_GROUPS",
     "OUT_GROUPS",
     "K_GROUPS",
+    "SPLIT",
     "MATRIX",
     "SUBGROUP",
   ],
@@ -56,12 +61,13 @@ export const linearMatrixBytes = ({ TILE_ROWS, TILE_OUTS, SLICE }: MatrixTiling)
 
 /** Pieces of work: tiles of rows by outputs, then the shrink items of every module. */
 export function linearMatrixWork(
-  { TILE_ROWS, TILE_OUTS, ROW_GROUPS, OUT_GROUPS, K_GROUPS }: MatrixTiling,
+  { TILE_ROWS, TILE_OUTS, ROW_GROUPS, OUT_GROUPS, K_GROUPS, SPLIT }: MatrixTiling,
   { subgroup }: MatrixUnits,
   rows: number,
   out: number,
   shrinkWork: number,
 ): number {
   const split = shrinkSplit(SHRINK_LANES, subgroup * ROW_GROUPS * OUT_GROUPS * K_GROUPS);
-  return Math.ceil(rows / TILE_ROWS) * Math.ceil(out / TILE_OUTS) + shrinkWork * split;
+  const tiles = Math.ceil(rows / TILE_ROWS) * Math.ceil(out / TILE_OUTS);
+  return tiles * SPLIT + shrinkWork * split;
 }

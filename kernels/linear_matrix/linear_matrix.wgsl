@@ -6,6 +6,7 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 // summed in f32.
 // One workgroup: TILE_ROWS rows x TILE_OUTS outputs, k in slices of SLICE staged in workgroup memory as f16 (int8 is
 // exact, bf16 down to 2^-14), the next slice loaded while this one is multiplied.
+// SPLIT workgroups share a tile's k: narrow outputs make too few tiles to keep enough loads under way.
 // ROW_GROUPS x OUT_GROUPS subgroups of SUBGROUP lanes share the tile; K_GROUPS such sets share the columns of a slice.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
 // Capitals above: header; a lane stages X_LOADS and W_LOADS vectors.
@@ -50,8 +51,10 @@ fn main(
     lora_shrink(flat, lane);
     return;
   }
-  let work = flat - shrinks;
-  if (work >= base_work) { return; }
+  let split_work = flat - shrinks;
+  if (split_work >= base_work * SPLIT) { return; }
+  let plane = split_work % SPLIT;
+  let work = split_work / SPLIT;
   let r0 = (work % row_tiles) * TILE_ROWS;
   let n0 = (work / row_tiles) * TILE_OUTS;
   let subgroup = lane / SUBGROUP;
@@ -64,16 +67,20 @@ fn main(
   var sum{i}_{j}: Sum;
   #end
   #end
+  let part = (IN + SPLIT * SLICE - 1u) / (SPLIT * SLICE) * SLICE;
+  let k_first = plane * part;
+  let k_end = min(IN, k_first + part);
+  let y0 = plane * row_count() * OUT;
   #for i in X_LOADS
   let x_at{i} = lane + {i}u * THREADS;
   let x_row{i} = x_row(min(r0 + x_at{i} / EIGHTS, row_count() - 1u));
-  var x_next{i} = padded_x_bits(x_row{i}, x_at{i} % EIGHTS);
+  var x_next{i} = padded_x_bits(x_row{i}, k_first / 8u + x_at{i} % EIGHTS);
   #end
   #for i in W_LOADS
   let w_at{i} = lane + {i}u * THREADS;
-  var w_next{i} = padded_weight_bits(n0 + w_at{i} / EIGHTS, w_at{i} % EIGHTS);
+  var w_next{i} = padded_weight_bits(n0 + w_at{i} / EIGHTS, k_first / 8u + w_at{i} % EIGHTS);
   #end
-  for (var k = 0u; k < IN; k += SLICE) {
+  for (var k = k_first; k < k_end; k += SLICE) {
     workgroupBarrier();
     #for i in X_LOADS
     staged[(x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{i};
@@ -82,7 +89,7 @@ fn main(
     staged[WS + (w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{i});
     #end
     workgroupBarrier();
-    let k8 = (k + SLICE) / 8u;
+    let k8 = select(IN, k + SLICE, k + SLICE < k_end) / 8u; // nothing is loaded past the last slice
     #for i in X_LOADS
     x_next{i} = padded_x_bits(x_row{i}, k8 + x_at{i} % EIGHTS);
     #end
@@ -114,7 +121,7 @@ fn main(
     let r = r0 + (row_block + {i}u) * MATRIX;
     let n = n0 + (out_block + {j}u) * MATRIX;
     if (K_GROUPS == 1u && inside && DTYPE != INT8) {
-      subgroupMatrixStore<row_major>(&y, r * OUT + n, sum{i}_{j}, OUT);
+      subgroupMatrixStore<row_major>(&y, y0 + r * OUT + n, sum{i}_{j}, OUT);
     } else {
       // Through workgroup memory: sums of the K_GROUPS sets, scales, and no store outside y.
       workgroupBarrier();
@@ -127,7 +134,7 @@ fn main(
         }
         let row = r + e / MATRIX;
         let out = n + e % MATRIX;
-        if (row < row_count() && out < OUT) { y[row * OUT + out] = scaled(out, sum); }
+        if (row < row_count() && out < OUT) { y[y0 + row * OUT + out] = scaled(out, sum); }
       }
     }
   }

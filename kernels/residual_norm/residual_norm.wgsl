@@ -1,7 +1,7 @@
-// h[t] += g * (y[t] + B u[t]) + ...   (shared/lora_expand.wgsl: o_proj or down_proj completed)
+// h[t] += g * (y[t] + B u[t]) + ...   (shared/lora_expand.wgsl: o_proj or down_proj completed), y[t] over all planes
 // xn[t] = h[t] / sqrt(mean(h[t]^2) + EPS) * gamma   (shared/norm.wgsl, one workgroup a token)
 @group(0) @binding(0) var<storage, read> step: array<u32>;
-@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;     // [T][HIDDEN]
+@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;     // [planes][T][HIDDEN]
 @group(0) @binding(2) var<storage, read> u: array<f32>;           // [T][K][1][256]
 @group(0) @binding(3) var<storage, read> pool0: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> pool1: array<vec4<u32>>;
@@ -20,7 +20,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 
 fn next_hidden(t: u32, source: u32, e: u32) -> Eight {
   let at = t * (HIDDEN / 4u) + e * 2u;
-  let base = Eight(y[at], y[at + 1u]);
+  var base = Eight(y[at], y[at + 1u]);
+  let plane = step_tokens() * (HIDDEN / 4u);
+  for (var p = 1u; p < step_planes(select(1u, 3u, MODULE == 6u)); p++) {
+    base = Eight(base.lo + y[at + p * plane], base.hi + y[at + p * plane + 1u]);
+  }
   let before = Eight(h[at], h[at + 1u]);
   let added = lora_apply(base, t, t, 0u, 1u, MODULE, e, HIDDEN / 8u);
   return Eight(before.lo + added.lo, before.hi + added.hi);

@@ -5,7 +5,7 @@
 // One invocation: columns 8j .. 8j + 7 and those HEAD_DIM / 2 further of one head; a head is never split
 // between workgroups. Work: tokens x ceil(heads / heads a workgroup).
 @group(0) @binding(0) var<storage, read> step: array<u32>;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;   // [T][(HEADS + 2 KV_HEADS) * HEAD_DIM]
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;   // [planes][T][(HEADS + 2 KV_HEADS) * HEAD_DIM]
 @group(0) @binding(2) var<storage, read> u: array<f32>;           // [T][K][3][256]
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;  // [(HEADS + 2 KV_HEADS) * HEAD_DIM], if QKV_BIAS
 @group(0) @binding(4) var<storage, read> norms: array<vec4<f32>>; // [2][HEAD_DIM] of q, k, if QK_NORM
@@ -100,7 +100,11 @@ fn column(t: u32, head: u32, eight: u32) -> Eight {
   let at = head * (HEAD_DIM / 4u) + eight * 2u;
   let start = t * heads_all * (HEAD_DIM / 4u) + at;
   let eights = HEAD_DIM / 8u;
-  let base = Eight(qkv[start], qkv[start + 1u]);
+  var base = Eight(qkv[start], qkv[start + 1u]);
+  let plane = step_tokens() * heads_all * (HEAD_DIM / 4u);
+  for (var p = 1u; p < step_planes(0u); p++) {
+    base = Eight(base.lo + qkv[start + p * plane], base.hi + qkv[start + p * plane + 1u]);
+  }
   let y = lora_apply(base, t, t, part, 3u, part, (head - first) * eights + eight, heads * eights);
   if (QKV_BIAS) { return Eight(y.lo + bias[at], y.hi + bias[at + 1u]); }
   return y;

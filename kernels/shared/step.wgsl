@@ -49,3 +49,6 @@ fn shrink_entry(i: u32) -> u32 { return step[step[13] + i]; }
 fn head_shrink_items() -> u32 { return step[15]; }
 fn head_shrink_item(i: u32, field: u32) -> u32 { return step[step[14] + i * 4u + field]; }
 fn head_shrink_entry(i: u32) -> u32 { return step[step[16] + i]; }
+
+// Planes [T][outputs] of sums that a projection of this step has left: 0 qkv, 1 o, 2 gate and up, 3 down.
+fn step_planes(projection: u32) -> u32 { return step[17u + projection]; }

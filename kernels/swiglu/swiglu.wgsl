@@ -1,7 +1,7 @@
 // a[t] = silu(gate[t]) * up[t],  silu(z) = z / (1 + exp(-z)),  gate and up completed with their adapters'
 // deltas first (shared/lora_expand.wgsl). One invocation eight columns of one token.
 @group(0) @binding(0) var<storage, read> step: array<u32>;
-@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>; // [T][2][INTERMEDIATE]
+@group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>; // [planes][T][2][INTERMEDIATE]
 @group(0) @binding(2) var<storage, read> u: array<f32>;             // [T][K][2][256]
 @group(0) @binding(3) var<storage, read> pool0: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> pool1: array<vec4<u32>>;
@@ -22,9 +22,19 @@ fn main(
   let e = work % eights;
   let at = t * (INTERMEDIATE / 2u) + e * 2u;
   let up_at = at + INTERMEDIATE / 4u;
-  let gate = lora_apply(Eight(gate_up[at], gate_up[at + 1u]), t, t, 0u, 2u, 4u, e, eights);
-  let up = lora_apply(Eight(gate_up[up_at], gate_up[up_at + 1u]), t, t, 1u, 2u, 5u, e, eights);
+  let gate = lora_apply(sum_eight(at), t, t, 0u, 2u, 4u, e, eights);
+  let up = lora_apply(sum_eight(up_at), t, t, 1u, 2u, 5u, e, eights);
   let low = gate.lo / (1.0 + exp(-gate.lo)) * up.lo;
   let high = gate.hi / (1.0 + exp(-gate.hi)) * up.hi;
   a[t * eights + e] = pack_activation(Eight(low, high));
+}
+
+// Eight columns over all planes.
+fn sum_eight(at: u32) -> Eight {
+  var sum = Eight(gate_up[at], gate_up[at + 1u]);
+  let plane = step_tokens() * (INTERMEDIATE / 2u);
+  for (var p = 1u; p < step_planes(2u); p++) {
+    sum = Eight(sum.lo + gate_up[at + p * plane], sum.hi + gate_up[at + p * plane + 1u]);
+  }
+  return sum;
 }

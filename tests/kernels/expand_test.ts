@@ -14,6 +14,7 @@ import {
   type Routing,
   TEST_PAGE_BYTES,
 } from "../support/lora_fixture.ts";
+import { inPlanes, withPlanes } from "../support/planes.ts";
 import { randomFloats, randomSource } from "../support/random.ts";
 import { assignAdapters, WORKLOADS } from "../support/workloads.ts";
 
@@ -78,8 +79,9 @@ const routings: [string, Routing][] = WORKLOADS.map((
 ) => [workload, routeEach(assignAdapters(workload, TOKENS, RANKS.length))]);
 const plainPairs: [string, Routing][] = [...routings, ["composed", pairs]];
 
-for (const [workload, routing] of plainPairs) {
-  Deno.test(`residual_norm adds o_proj with its adapters and normalises, ${workload}`, async () => {
+for (const [i, [workload, routing]] of plainPairs.entries()) {
+  const planes = i % 2 ? 3 : 1;
+  Deno.test(`residual_norm adds o_proj with its adapters and normalises, ${workload}, ${planes} planes`, async () => {
     // More columns than the workgroup's invocations keep in registers.
     const HIDDEN = 168;
     const random = randomSource(3);
@@ -95,8 +97,8 @@ for (const [workload, routing] of plainPairs) {
       residualNorm,
       { HIDDEN, EPS: 1e-5, MODULE: 3, WORKGROUP: 16, ...pages(fixture) },
       {
-        step: await upload(loraStep(fixture, routing, 33)),
-        y: await upload(y),
+        step: await upload(withPlanes(loraStep(fixture, routing, 33), planes)),
+        y: await upload(inPlanes(random, y, planes)),
         u: await upload(u),
         ...await pools(fixture),
         gamma: await upload(gamma),
@@ -119,7 +121,7 @@ for (const [workload, routing] of plainPairs) {
     assertClose(await downloadF16(xn, h.length), normed, ROUNDED, "xn");
   });
 
-  Deno.test(`swiglu completes gate and up with their adapters, ${workload}`, async () => {
+  Deno.test(`swiglu completes gate and up with their adapters, ${workload}, ${planes} planes`, async () => {
     const I = 72;
     const random = randomSource(4);
     const adapters = adapterSet(random, 7, new Map([[4, [I, 40]], [5, [I, 40]]]));
@@ -131,8 +133,8 @@ for (const [workload, routing] of plainPairs) {
       swiglu,
       { INTERMEDIATE: I, ...pages(fixture) },
       {
-        step: await upload(loraStep(fixture, routing, 33)),
-        gate_up: await upload(gateUp),
+        step: await upload(withPlanes(loraStep(fixture, routing, 33), planes)),
+        gate_up: await upload(inPlanes(random, gateUp, planes)),
         u: await upload(u),
         ...await pools(fixture),
         a,

@@ -10,6 +10,7 @@ import {
   routeEach,
   TEST_PAGE_BYTES,
 } from "../support/lora_fixture.ts";
+import { inPlanes, withPlanes } from "../support/planes.ts";
 import { randomFloats, randomSource } from "../support/random.ts";
 import { assignAdapters, WORKLOADS } from "../support/workloads.ts";
 
@@ -52,6 +53,7 @@ for (const { heads, kvHeads, headDim, bias: hasBias, norm } of shapes) {
         tokens: positions.flatMap((position, t) => [0, position, owner[t] ?? 0, 0]),
         blockTables: tables,
       });
+      const planes = hasBias ? 2 : 1;
       const qkv = randomFloats(random, tokens * width);
       const u = randomFloats(random, tokens * 3 * 256);
       const bias = randomFloats(random, width);
@@ -74,8 +76,8 @@ for (const { heads, kvHeads, headDim, bias: hasBias, norm } of shapes) {
           SLAB_PAGES: fixture.slabPages,
         },
         {
-          step: await upload(step),
-          qkv: await upload(qkv),
+          step: await upload(withPlanes(step, planes)),
+          qkv: await upload(inPlanes(random, qkv, planes)),
           u: await upload(u),
           bias: await upload(bias),
           norms: await upload(norms),

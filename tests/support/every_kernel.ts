@@ -49,6 +49,7 @@ const PLAUSIBLE: Readonly<Record<string, number>> = {
   ROW_GROUPS: 2,
   SLAB_PAGES: 128,
   SLICE: 64,
+  SPLIT: 2,
   SUBGROUP: 32,
   TILE_OUTS: 64,
   TILE_ROWS: 64,

@@ -13,8 +13,9 @@ Deno.test("bufferBytes() has room for every token, row of logits, slot and posit
   const bytes = bufferBytes(config, bounds);
   const [tokens, rows, slots] = [32, 64, 4];
   assertEquals(bytes.h, tokens * config.hiddenSize * 4);
-  assertEquals(bytes.qkv, tokens * (config.heads + 2 * config.kvHeads) * config.headDim * 4);
-  assertEquals(bytes.gate_up, tokens * 2 * config.intermediateSize * 4);
+  // A projection of 32 rows may leave its sums in eight planes.
+  assertEquals(bytes.qkv, 8 * tokens * (config.heads + 2 * config.kvHeads) * config.headDim * 4);
+  assertEquals(bytes.gate_up, 8 * tokens * 2 * config.intermediateSize * 4);
   // Three modules a token in the layers, one a row of logits in the head; 256 rank rows of K = 2 entries.
   assertEquals(bytes.u, Math.max(tokens * 3, rows) * 2 * 256 * 4);
   assertEquals(bytes.partials, (4 + 256) * config.heads * (config.headDim + 4) * 4);
