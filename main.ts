@@ -19,6 +19,7 @@ import { enginePermissions, throughLinks } from "./cli/permissions.ts";
 import { readiness } from "./cli/readiness.ts";
 import { TenantFile } from "./cli/tenant_file.ts";
 import { ChatTemplate } from "./models/chat_template.ts";
+import { Checkpoint } from "./models/checkpoint.ts";
 import { loadModelConfig } from "./models/parse_config.ts";
 import { Tokenizer } from "./models/tokenizer.ts";
 import { createAdminApp } from "./routes/admin_app.ts";
@@ -42,6 +43,8 @@ async function serve(config: Config): Promise<void> {
   const tenants = config.tenantFile === undefined ? null : await TenantFile.open(config.tenantFile);
   tenants?.watch(TENANTS_MS);
   const model = await loadModelConfig(directory);
+  // The engine opens them in several threads, of which any may end it first, for a restart: told here, and once.
+  Checkpoint.open(directory)[Symbol.dispose]();
   const tokenizer = await Tokenizer.load(directory);
   const registry = new AdapterRegistry();
   const supply = await AdapterSupply.open({

@@ -1,7 +1,12 @@
 import { adapterId } from "../memory/ids.ts";
 import type { AdapterRegistry } from "../actors/request_router/registry.ts";
 import { adapterDigest } from "../models/adapter_digest.ts";
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from "../models/adapter_files.ts";
+import {
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  hasPickle,
+  PICKLE_REFUSAL,
+} from "../models/adapter_files.ts";
 import { SafetensorsFile } from "../models/safetensors.ts";
 import type { AdapterDesk } from "./adapter_desk.ts";
 
@@ -67,6 +72,7 @@ export class AdapterWatcher {
       try {
         const last = await signature(path);
         if (last === null) {
+          if (await hasPickle(path)) throw new TypeError(PICKLE_REFUSAL);
           throw new TypeError(`expected the files ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}`);
         }
         registry.add({ name, id: adapterId(await adapterDigest(path)), path, parent });

@@ -7,6 +7,9 @@ export interface AdapterFiles {
 
 export const ADAPTER_CONFIG = "adapter_config.json";
 export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+/** Which file it is, and why it is not read. */
+export const PICKLE_REFUSAL =
+  `adapter_model.bin: a pickle file can run code; save it as ${ADAPTER_WEIGHTS}`;
 
 /** readFile() takes many times as long for a large file. */
 const AT_ONCE = 4 * 2 ** 20;
@@ -24,15 +27,16 @@ export async function readAdapterFiles(directory: string, limit: number): Promis
   }
   const weights = await read(`${directory}/${ADAPTER_WEIGHTS}`, limit - config.length);
   if (weights) return { directory, config, weights };
-  const pickle = await exists(`${directory}/adapter_model.bin`);
-  throw missingWeights(directory, pickle);
+  throw missingWeights(directory, await hasPickle(directory));
 }
 
+/** Whether a directory has its weights in the form that PEFT used to write. */
+export const hasPickle = (directory: string): Promise<boolean> =>
+  exists(`${directory}/adapter_model.bin`);
+
 export function missingWeights(directory: string, pickle: boolean): TypeError {
-  const why = pickle ? `${directory}/adapter_model.bin: a pickle file can run code; ` : "";
-  return new TypeError(
-    `Cannot load adapter: ${why}save it as ${ADAPTER_WEIGHTS}, received ${directory}`,
-  );
+  const why = pickle ? `${directory}/${PICKLE_REFUSAL}` : `save it as ${ADAPTER_WEIGHTS}`;
+  return new TypeError(`Cannot load adapter: ${why}, received ${directory}`);
 }
 
 /** A file's bytes, or null where there is none. */

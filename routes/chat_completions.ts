@@ -5,7 +5,7 @@ import type { EdgeApp, EdgeDeps } from "./edge.ts";
 import type { Choice, Piece, Wording } from "./generation.ts";
 import { ChatLogprobs, chatLogprobs } from "./logprobs.ts";
 import { Problem } from "./problem.ts";
-import { COMMON_PARAMS, notBuilt } from "./request_params.ts";
+import { COMMON_PARAMS, notBuilt, notBuiltList } from "./request_params.ts";
 import { generationResponses } from "./responses.ts";
 import { Usage } from "./usage.ts";
 
@@ -23,10 +23,19 @@ const Body = z.strictObject({
   modalities: z.array(
     z.literal("text", { error: "output other than text is not supported by this server" }),
   ).min(1).nullish(),
-  tools: notBuilt("tools"),
-  functions: notBuilt("functions"),
+  tools: notBuiltList("tools"),
+  functions: notBuiltList("functions"),
   function_call: notBuilt("function_call"),
   parallel_tool_calls: notBuilt("parallel_tool_calls"),
+  store: z.literal(false, { error: "it is not supported by this server" }).nullish(),
+  service_tier: z.enum(["auto", "default"], {
+    error: "tiers are not supported by this server",
+  }).nullish(),
+  safety_identifier: z.string().nullish().openapi({ description: "Accepted, without effect." }),
+  prompt_cache_key: z.string().nullish().openapi({
+    description: "Accepted, without effect: prefixes are always cached, see cache_salt.",
+  }),
+  prompt_cache_retention: notBuilt("prompt_cache_retention"),
   audio: notBuilt("audio"),
   prediction: notBuilt("prediction"),
   reasoning_effort: notBuilt("reasoning_effort"),

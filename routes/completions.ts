@@ -3,7 +3,7 @@ import type { Prompt } from "../actors/request_router/protocol.ts";
 import { answer, type Frame } from "./answer.ts";
 import type { EdgeApp, EdgeDeps } from "./edge.ts";
 import type { Piece, Wording } from "./generation.ts";
-import { codePoints, CompletionLogprobs, completionLogprobs } from "./logprobs.ts";
+import { charactersBegun, CompletionLogprobs, completionLogprobs } from "./logprobs.ts";
 import { Problem } from "./problem.ts";
 import { COMMON_PARAMS, MAX_CHOICES, notBuilt, TokenId } from "./request_params.ts";
 import { generationResponses } from "./responses.ts";
@@ -98,7 +98,7 @@ function wording({ id, created, model, includeUsage }: Frame, logprobs: boolean)
   });
   const logprobsOf = ({ index, tokens }: Extract<Piece, { kind: "text" }>) => {
     const offset = offsets.get(index) ?? 0;
-    const length = tokens.reduce((sum, { text }) => sum + codePoints(text), 0);
+    const length = tokens.reduce((sum, token) => sum + charactersBegun(token), 0);
     offsets.set(index, offset + length);
     return completionLogprobs(tokens, offset);
   };

@@ -48,10 +48,10 @@ export function completionLogprobs(
     tokens: tokens.map(({ text }) => text),
     token_logprobs: tokens.map(({ logprobs }) => logprobs && finite(logprobs.logprob)),
     top_logprobs: tokens.map((token) => topByText(token)),
-    text_offset: tokens.map(({ text }) => {
+    text_offset: tokens.map((token) => {
       const start = at;
-      at += codePoints(text);
-      return start;
+      at += charactersBegun(token);
+      return continues(token) ? Math.max(0, start - 1) : start;
     }),
   };
 }
@@ -68,12 +68,23 @@ function topByText({ text, logprobs }: StreamToken): Record<string, number> | nu
   return Object.fromEntries(byText);
 }
 
-/** Length as OpenAI's offsets count it. */
-export const codePoints = (text: string): number => {
+/**
+ * How far a token takes OpenAI's offsets, in code points. Of one that holds parts of characters the bytes that
+ * begin one count: its own text has a replacement character for each part, the choice's text has not.
+ */
+export function charactersBegun({ text, bytes }: StreamToken): number {
+  if (text.includes(REPLACEMENT)) return bytes.filter((byte) => !isContinuation(byte)).length;
   let count = 0;
   for (const _ of text) count++;
   return count;
-};
+}
+
+/** Whether the token begins within a character that one before it began. */
+const continues = ({ text, bytes }: StreamToken): boolean =>
+  text.startsWith(REPLACEMENT) && isContinuation(bytes[0] ?? 0);
+
+const REPLACEMENT = "\ufffd";
+const isContinuation = (byte: number): boolean => (byte & 0xc0) === 0x80;
 
 // JSON has no -Infinity; vLLM and OpenAI write this number for what cannot be drawn.
 const finite = (logprob: number): number => Math.max(logprob, -9999);

@@ -13,6 +13,16 @@ export const notBuilt = (name: string) =>
   z.null({ error: `${name} is not supported by this server` }).optional()
     .openapi({ description: "Not supported: only null is accepted." });
 
+/** As notBuilt, for lists: one without entries asks for nothing either, and clients send it. */
+export const notBuiltList = (name: string) =>
+  z.union([z.null(), z.tuple([])], { error: `${name} is not supported by this server` }).optional()
+    .openapi({
+      type: "array",
+      items: {},
+      maxItems: 0,
+      description: "Only null and [] are accepted.",
+    });
+
 /** An integer token id. */
 export const TokenId = z.int().min(0).max(2 ** 31 - 1);
 
@@ -23,7 +33,11 @@ export const COMMON_PARAMS = {
     example: "reverse",
   }),
   stream: z.boolean().nullish(),
-  stream_options: z.strictObject({ include_usage: z.boolean().nullish() }).nullish(),
+  stream_options: z.strictObject({
+    include_usage: z.boolean().nullish(),
+    include_obfuscation: z.literal(false, { error: "it is not supported by this server" })
+      .nullish(),
+  }).nullish(),
   include_timings: z.boolean().nullish().openapi({
     description: "usage.timings then says what the time to the first token went into; a stream " +
       "ends with a usage chunk as with stream_options.include_usage.",

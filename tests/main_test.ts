@@ -49,6 +49,47 @@ for (const { args, why } of HOPELESS) {
   });
 }
 
+const DAMAGED: [string, string, (directory: string) => Promise<void>][] = [
+  [
+    "no weights",
+    "no such file, received",
+    (directory) => Deno.remove(`${directory}/model.safetensors`),
+  ],
+  [
+    "an index whose shard is not there",
+    "shard.safetensors",
+    async (directory) => {
+      await Deno.remove(`${directory}/model.safetensors`);
+      const index = { weight_map: { "model.embed_tokens.weight": "shard.safetensors" } };
+      const text = JSON.stringify(index);
+      await Deno.writeTextFile(`${directory}/model.safetensors.index.json`, text);
+    },
+  ],
+  [
+    "weights cut short",
+    "the file is truncated",
+    (directory) => Deno.truncate(`${directory}/model.safetensors`, 2_000_000),
+  ],
+];
+for (const [damage, why, inflict] of DAMAGED) {
+  Deno.test(`main ends with 1 and says why, once, for a model with ${damage}`, async () => {
+    const directory = await Deno.makeTempDir();
+    try {
+      const demo = new URL("../models/demo/base/", import.meta.url);
+      for await (const { name } of Deno.readDir(demo)) {
+        await Deno.copyFile(new URL(name, demo), `${directory}/${name}`);
+      }
+      await inflict(directory);
+      const { code, stderr } = await runMain({ args: ["--model", directory] });
+      assertEquals(code, 1, stderr);
+      assertEquals(stderr.split("\n").filter((line) => line !== "").length, 1, stderr);
+      assertStringIncludes(stderr, why);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  });
+}
+
 Deno.test("main ends with 1 where its port is taken", async () => {
   using taken = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const { port } = taken.addr as Deno.NetAddr;

@@ -50,6 +50,19 @@ Deno.test("AdapterWatcher tells what it could not take, and takes the rest", asy
   assert(lines[2]?.includes(`without commas`), lines[2]);
 });
 
+Deno.test("AdapterWatcher tells of a pickle file by its name, and why it is not read", async () => {
+  await using directory = await tempDirectory();
+  const path = `${directory.path}/old`;
+  await copyAdapter("upper", path);
+  await Deno.rename(`${path}/adapter_model.safetensors`, `${path}/adapter_model.bin`);
+  const { names, lines } = await watching(directory.path);
+  assertEquals(names(), []);
+  assertEquals(lines, [
+    "Cannot register adapter: adapter_model.bin: a pickle file can run code; " +
+    `save it as adapter_model.safetensors, received ${path}`,
+  ]);
+});
+
 Deno.test("AdapterWatcher refuses a directory that is not there", async () => {
   const { registry, desk } = deskOf("/nowhere");
   const print = () => {};

@@ -47,3 +47,14 @@ strictly("a declared length over the limit is refused before the body is read", 
   assertEquals([response.status, read], [413, 0]);
   await response.text();
 });
+
+strictly("a compressed body is a 415 that says so, not a complaint about its JSON", async () => {
+  const { app } = openEdge();
+  const plain = new Blob([JSON.stringify({ model: "demo", prompt: "a" })]).stream();
+  const body = await new Response(plain.pipeThrough(new CompressionStream("gzip"))).bytes();
+  const headers = { "content-type": "application/json", "content-encoding": "gzip" };
+  const response = await app.request(PATH, { method: "POST", headers, body });
+  assertEquals(response.status, 415);
+  const { error } = await response.json();
+  assertEquals(error.message, "Expected a body without content-encoding, received gzip.");
+});

@@ -59,11 +59,11 @@ const WRONG: readonly [url: string, body: unknown, param: string | null, message
 
 /** What OpenAI has and Chorus does not. */
 const NOT_BUILT: readonly [url: string, body: object, param: string][] = [
-  [CHAT, { tools: [] }, "tools"],
+  [CHAT, { tools: [{ type: "function", function: { name: "f" } }] }, "tools"],
   [CHAT, { tool_choice: "auto" }, "tool_choice"],
   [CHAT, { response_format: { type: "json_object" } }, "response_format"],
   [CHAT, { response_format: { type: "json_schema", json_schema: {} } }, "response_format"],
-  [CHAT, { functions: [] }, "functions"],
+  [CHAT, { functions: [{ name: "f" }] }, "functions"],
   [CHAT, { function_call: "none" }, "function_call"],
   [CHAT, { parallel_tool_calls: true }, "parallel_tool_calls"],
   [CHAT, { modalities: ["text", "audio"] }, "modalities"],
