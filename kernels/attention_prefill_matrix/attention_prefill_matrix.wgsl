@@ -4,7 +4,7 @@ enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 // out[t, h] = softmax_k(q[t, h] . K[k] / sqrt(HEAD_DIM)) V   over the keys that attention_prefill sees, on matrix
 // units: MATRIX x MATRIX x MATRIX products of f16, summed in f32. q and the weights are each given as a half and a
-// second one for what the first leaves off: rounded to one they would double the whole model's error.
+// second one for what the first leaves off: rounded to one, they take the goldens' worst logits past their bar.
 // A workgroup takes 64 rows (token, q head) of one kv head, a subgroup MATRIX of them, KEYS keys at a time. Scores go
 // through workgroup memory, where LANES_A_ROW lanes share a row, PART keys each, and leave their weights in place.
 // A weight is 2^(score - m). Sums in matrices cannot be scaled there, so m is not always the row's largest score: it
