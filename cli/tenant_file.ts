@@ -14,6 +14,7 @@ const Text = z.strictObject({
       adapters: z.array(z.string().min(1)).default([]),
       base: z.boolean().default(true),
       weight: z.number().positive("expected a number above 0").optional(),
+      priority: z.int().optional(),
       limits: z.strictObject({
         requests_per_minute: limit,
         tokens_per_minute: limit,
@@ -34,13 +35,16 @@ export function parseTenants(text: string): ReadonlyMap<string, Tenant> {
   }
   const byKey = new Map<string, Tenant>();
   for (
-    const [name, { keys, adapters, base, limits, weight }] of Object.entries(parsed.data.tenants)
+    const [name, { keys, adapters, base, limits, weight, priority }] of Object.entries(
+      parsed.data.tenants,
+    )
   ) {
     const tenant: Tenant = {
       name,
       base,
       adapters,
       ...(weight !== undefined && { weight }),
+      ...(priority !== undefined && { priority }),
       limits: {
         requestsPerMinute: limits.requests_per_minute ?? null,
         tokensPerMinute: limits.tokens_per_minute ?? null,

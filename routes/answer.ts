@@ -54,6 +54,12 @@ export async function answer(
     throw new Problem("invalid_parameter", why, "n");
   }
   const tenant = c.get("tenant");
+  const { name, priority: least = name === null ? -Infinity : 0 } = tenant;
+  if (typeof params.priority === "number" && params.priority < least) {
+    const why = `Invalid 'priority': expected at least ${least} with this key, ` +
+      `received ${params.priority}.`;
+    throw new Problem("invalid_parameter", why, "priority");
+  }
   const lease = deps.limits.admit(tenant, asked.prompts.length * n, n);
   const model = findModel(deps, tenant, params.model);
   const frame = {

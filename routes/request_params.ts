@@ -48,7 +48,7 @@ export const COMMON_PARAMS = {
   }).nullish(),
   stop_token_ids: z.array(TokenId).max(64).nullish(),
   ignore_eos: z.boolean().nullish(),
-  seed: z.int().min(0).max(SEEDS - 1).nullish(),
+  seed: z.int().min(1 - SEEDS).max(SEEDS - 1).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().gt(0).max(1).nullish(),
   top_k: z.int().min(-1).nullish().openapi({ description: "0 and -1 keep every token." }),
@@ -127,7 +127,9 @@ export function samplingOf(
     topK: Math.max(0, params.top_k ?? 0),
     topP: params.top_p ?? 1,
     minP: params.min_p ?? 0,
-    seed: typeof params.seed === "number" ? (params.seed + i) % SEEDS : randomSeed(),
+    seed: typeof params.seed === "number"
+      ? ((params.seed + i) % SEEDS + SEEDS) % SEEDS
+      : randomSeed(),
     presencePenalty: params.presence_penalty ?? 0,
     frequencyPenalty: params.frequency_penalty ?? 0,
     repetitionPenalty: params.repetition_penalty ?? 1,

@@ -11,6 +11,8 @@ export interface Tenant {
   readonly limits: TenantLimits;
   /** Its share next to other tenants', where shares are kept to; absent: 1. */
   readonly weight?: number;
+  /** The lowest `priority` that its requests may ask for, which is served first; absent: 0. */
+  readonly priority?: number;
 }
 
 /** null: no limit. A request for several choices counts as so many. */

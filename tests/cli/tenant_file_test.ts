@@ -19,8 +19,9 @@ Deno.test("parseTenants() gives a tenant without a word of models the base model
   });
 });
 
-Deno.test("parseTenants() reads a tenant's weight", () => {
-  assertEquals(parseTenants(text(written("acme", { weight: 2.5 }))).get(A)?.weight, 2.5);
+Deno.test("parseTenants() reads a tenant's weight and its first class", () => {
+  const tenant = parseTenants(text(written("acme", { weight: 2.5, priority: -5 }))).get(A);
+  assertEquals([tenant?.weight, tenant?.priority], [2.5, -5]);
 });
 
 Deno.test("parseTenants() says what is wrong and where", () => {

@@ -229,6 +229,10 @@ strictly("n choices take seed + i; without a seed each draws its own", async () 
   await seeded.app.request(URL, post(ask({ n: 3, seed: 2 ** 53 - 2 })));
   const seeds = seeded.router.submitted.map(({ sampling }) => sampling.seed);
   assertEquals(seeds, [2 ** 53 - 2, 2 ** 53 - 1, 0]);
+  const negative = openEdge();
+  assertEquals((await negative.app.request(URL, post(ask({ n: 2, seed: -1 })))).status, 200);
+  const around = negative.router.submitted.map(({ sampling }) => sampling.seed);
+  assertEquals(around, [2 ** 53 - 1, 0]);
   const drawn = openEdge();
   const answer: Answer = await (await drawn.app.request(URL, post(ask({ n: 3 })))).json();
   const own = drawn.router.submitted.map(({ sampling }) => sampling.seed);

@@ -55,6 +55,33 @@ for (const [what, ask] of ROUTES) {
   );
 }
 
+strictly(
+  "a tenant asks for the classes from its own on, from 0 where it has none, and nobody before others",
+  async () => {
+    const keys = new Map([
+      [digest("key-of-a"), tenant("a", { priority: -5 })],
+      [digest("key-of-b"), tenant("b", {})],
+    ]);
+    const find = (key: string) => keys.get(key) ?? null;
+    const { app } = openEdge(undefined, { priorities: true, tenants: { find } });
+    const statusOf = async (who: string, priority: number) => {
+      const body = { model: "demo", prompt: "x", priority };
+      const response = await app.request("/v1/completions", post(body, as(who)));
+      const { error } = await response.json();
+      return error ? [response.status, error.param, error.message] : response.status;
+    };
+    assertEquals([await statusOf("a", -5), await statusOf("b", 0), await statusOf("b", 7)], [
+      200,
+      200,
+      200,
+    ]);
+    const refusal = (least: number, received: number) =>
+      `Invalid 'priority': expected at least ${least} with this key, received ${received}.`;
+    assertEquals(await statusOf("a", -6), [400, "priority", refusal(-5, -6)]);
+    assertEquals(await statusOf("b", -1), [400, "priority", refusal(0, -1)]);
+  },
+);
+
 strictly("the list holds what the key may use, and the base model only where it may", async () => {
   const { app } = open();
   const listed = async (who: string) => {

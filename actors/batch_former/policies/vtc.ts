@@ -1,5 +1,6 @@
 import type { Prices } from "../../policy_options.ts";
 import type { Job, Policy } from "./policy.ts";
+import { ServiceCounters } from "./service_counters.ts";
 
 /**
  * Fair shares by virtual token counters (Sheng et al., arXiv 2401.00588, algorithm 2), among tenants and, within
@@ -9,10 +10,10 @@ import type { Job, Policy } from "./policy.ts";
  * `2 max(w_p longest prompt, w_q tokens in the pool)` beyond the other, so nobody passes one that does not fit.
  */
 export function vtc(prices: Prices): Policy {
-  const tenants = new Counters();
-  const adapters = new Map<string, Counters>();
-  const within = (tenant: string): Counters => {
-    const counters = adapters.get(tenant) ?? new Counters();
+  const tenants = new ServiceCounters();
+  const adapters = new Map<string, ServiceCounters>();
+  const within = (tenant: string): ServiceCounters => {
+    const counters = adapters.get(tenant) ?? new ServiceCounters();
     adapters.set(tenant, counters);
     return counters;
   };
@@ -44,8 +45,8 @@ export function vtc(prices: Prices): Policy {
 function* leastServedFirst<J extends Job>(
   queue: Iterable<J>,
   price: number,
-  tenants: Counters,
-  within: (tenant: string) => Counters,
+  tenants: ServiceCounters,
+  within: (tenant: string) => ServiceCounters,
 ): Iterable<J> {
   const waiting = new Map<string, Map<string, J[]>>();
   for (const job of queue) {
@@ -75,31 +76,6 @@ function* leastServedFirst<J extends Job>(
     drawn.set(tenant, (drawn.get(tenant) ?? 0) + cost / job.shares.tenant);
     drawn.set(key(adapter), (drawn.get(key(adapter)) ?? 0) + cost / job.shares.adapter);
     yield job;
-  }
-}
-
-/** Service by client. */
-class Counters {
-  /** Whose job was admitted last. */
-  last: string | null = null;
-  readonly #served = new Map<string, number>();
-
-  get(client: string): number {
-    return this.#served.get(client) ?? 0;
-  }
-
-  add(client: string, cost: number): void {
-    this.#served.set(client, this.get(client) + cost);
-  }
-
-  /** To the least of `waiting`, or to the last served where nobody waits. */
-  lift(client: string, waiting: ReadonlySet<string>): void {
-    const floor = waiting.size > 0
-      ? Math.min(...[...waiting].map((other) => this.get(other)))
-      : this.last === null
-      ? 0
-      : this.get(this.last);
-    this.#served.set(client, Math.max(this.get(client), floor));
   }
 }
 
