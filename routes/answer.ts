@@ -54,7 +54,7 @@ export async function answer(
     throw new Problem("invalid_parameter", why, "n");
   }
   const tenant = c.get("tenant");
-  const { name, priority: least = name === null ? -Infinity : 0 } = tenant;
+  const least = tenant.priority ?? (tenant.name === null ? -Infinity : 0);
   if (typeof params.priority === "number" && params.priority < least) {
     const why = `Invalid 'priority': expected at least ${least} with this key, ` +
       `received ${params.priority}.`;
