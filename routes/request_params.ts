@@ -127,15 +127,19 @@ export function samplingOf(
     topK: Math.max(0, params.top_k ?? 0),
     topP: params.top_p ?? 1,
     minP: params.min_p ?? 0,
-    seed: typeof params.seed === "number"
-      ? ((params.seed + i) % SEEDS + SEEDS) % SEEDS
-      : randomSeed(),
+    seed: typeof params.seed === "number" ? seedOf(params.seed, i) : randomSeed(),
     presencePenalty: params.presence_penalty ?? 0,
     frequencyPenalty: params.frequency_penalty ?? 0,
     repetitionPenalty: params.repetition_penalty ?? 1,
     logitBias: Object.entries(params.logit_bias ?? {}).map(([token, bias]) => [+token, bias]),
     topLogprobs,
   };
+}
+
+/** `seed + i` modulo SEEDS; no sum on the way leaves the integers that a double holds. */
+function seedOf(seed: number, i: number): number {
+  const below = (seed < 0 ? seed : seed - SEEDS) + i;
+  return below < 0 ? below + SEEDS : below;
 }
 
 function randomSeed(): number {
