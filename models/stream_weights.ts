@@ -3,16 +3,17 @@ import type { Tensor } from "./safetensors.ts";
 import { sameValues } from "./tensor_values.ts";
 import type { WeightBuffer } from "./weight_plan.ts";
 
-/** Part of a weight buffer; `bytes` is reused for the next chunk. */
+/** Part of a weight buffer, still in its file. */
 export interface WeightChunk {
   readonly buffer: string;
-  /** What of the buffer these bytes are, from its first byte on; of an int8 buffer, where its rows go. */
+  /** What of the buffer these bytes are, from its first byte on; 0 where `rows` says where they go. */
   readonly offset: number;
-  /** What they become there. */
-  readonly length: number;
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Bytes that `read` makes, at most CHUNK_BYTES. */
+  readonly bytes: number;
   /** Set where the bytes are whole rows of 16 bits that have yet to become int8. */
   readonly rows: MatrixRows | null;
+  /** Reads them from the file into `target`, of just so many bytes, which is written from first to last and not read. */
+  read(target: Uint8Array<ArrayBuffer>): void;
 }
 
 /** Some rows of a matrix [out][input]. */
@@ -27,9 +28,7 @@ export type WeightDtype = "f16" | "bf16";
 /** What matrices shall be on the GPU; auto: the checkpoint's own 16 bits, f16 where it has 32; int8: from those. */
 export type WantedDtype = "auto" | WeightDtype | "int8";
 
-const CHUNK = 16 * 2 ** 20;
-/** Most bytes of a chunk; of widened vectors twice as many. */
-export const CHUNK_BYTES = CHUNK / 2;
+export const CHUNK_BYTES = 8 * 2 ** 20;
 /** Not weights: buffers that old checkpoints carry along. */
 const IGNORED = /\.rotary_emb\.inv_freq$/;
 
@@ -127,14 +126,14 @@ function checkTiedHead(checkpoint: Checkpoint): void {
   );
 }
 
-/** All weights in chunks of at most 16 MiB; host memory never holds more than two of them. */
+/** All weights in chunks, which go from the file to where the caller wants them; only what changes its type is held on the way. */
 export function* streamWeights(
   checkpoint: Checkpoint,
   plan: readonly WeightBuffer[],
   dtype: WeightDtype,
 ): Generator<WeightChunk> {
-  const input = new Uint8Array(CHUNK);
-  const output = new Uint8Array(CHUNK);
+  let scratch: readonly [input: Uint8Array<ArrayBuffer>, output: Uint8Array<ArrayBuffer>] | null =
+    null;
   for (const { name: buffer, kind, parts } of plan) {
     let offset = 0;
     let first = 0;
@@ -143,22 +142,30 @@ export function* streamWeights(
       if (!tensor) {
         throw new TypeError(`Cannot load model: its files have no tensor ${part.tensor}`);
       }
-      const convert = converter(kind, tensor, dtype);
-      // Half a chunk at a time, so that widened elements fit a whole one; of int8 matrices whole rows.
+      const { convert, growth } = conversion(kind, tensor, dtype);
       const [height = 1, width = 1] = part.shape;
       const rowBytes = tensor.bytes / height;
-      const most = kind === "int8" ? wholeRows(part.tensor, rowBytes) : CHUNK_BYTES;
+      const most = kind === "int8"
+        ? wholeRows(part.tensor, rowBytes)
+        : CHUNK_BYTES / Math.max(1, growth);
       for (let at = 0; at < tensor.bytes; at += most) {
-        const read = input.subarray(0, Math.min(most, tensor.bytes - at));
-        tensor.read(at, read);
-        const bytes = convert(read, output);
+        const length = Math.min(most, tensor.bytes - at);
         const rows = kind === "int8"
-          ? { input: width, out: rowsOf(parts), first, rows: read.length / rowBytes }
+          ? { input: width, out: rowsOf(parts), first, rows: length / rowBytes }
           : null;
-        const length = rows ? rows.rows * width : bytes.length;
-        yield { buffer, offset, length, bytes, rows };
-        offset += length;
-        first += rows?.rows ?? 0;
+        const read = (target: Uint8Array<ArrayBuffer>) => {
+          if (!convert) return tensor.read(at, target);
+          const [memory, output] = scratch ??= [
+            new Uint8Array(CHUNK_BYTES),
+            new Uint8Array(CHUNK_BYTES),
+          ];
+          const input = memory.subarray(0, length);
+          tensor.read(at, input);
+          target.set(convert(input, output));
+        };
+        yield { buffer, offset, bytes: length * growth, rows, read };
+        if (rows) first += rows.rows;
+        else offset += length * growth;
       }
     }
   }
@@ -172,35 +179,38 @@ function wholeRows(name: string, rowBytes: number): number {
   );
 }
 
+/** @returns the bytes as they are wanted, in `output`. */
 type Convert = (
   input: Uint8Array<ArrayBuffer>,
   output: Uint8Array<ArrayBuffer>,
 ) => Uint8Array<ArrayBuffer>;
 
-function converter(
-  kind: WeightBuffer["kind"],
-  tensor: Tensor,
-  dtype: WeightDtype,
-): Convert {
-  if (kind !== "vector") return tensor.dtype === "F32" ? narrow(tensor, dtype) : (input) => input;
-  switch (tensor.dtype) {
-    case "F32":
-      return (input) => input;
-    case "F16":
-      return (input, output) => {
-        const halves = new Float16Array(input.buffer, 0, input.length / 2);
-        new Float32Array(output.buffer, 0, halves.length).set(halves);
-        return output.subarray(0, input.length * 2);
-      };
-    default:
-      return (input, output) => {
-        const halves = new Uint16Array(input.buffer, 0, input.length / 2);
-        const words = new Uint32Array(output.buffer, 0, halves.length);
-        for (let i = 0; i < halves.length; i++) words[i] = ((halves[i] ?? 0) << 16) >>> 0;
-        return output.subarray(0, input.length * 2);
-      };
-  }
+interface Conversion {
+  /** Null where the file has the bytes as they are wanted. */
+  readonly convert: Convert | null;
+  /** Bytes that a byte of the file becomes. */
+  readonly growth: number;
 }
+
+function conversion(kind: WeightBuffer["kind"], tensor: Tensor, dtype: WeightDtype): Conversion {
+  const wide = tensor.dtype === "F32";
+  if (wide === (kind === "vector")) return { convert: null, growth: 1 };
+  if (wide) return { convert: narrow(tensor, dtype), growth: 0.5 };
+  return { convert: tensor.dtype === "F16" ? widenF16 : widenBf16, growth: 2 };
+}
+
+const widenF16: Convert = (input, output) => {
+  const halves = new Float16Array(input.buffer, 0, input.length / 2);
+  new Float32Array(output.buffer, 0, halves.length).set(halves);
+  return output.subarray(0, input.length * 2);
+};
+
+const widenBf16: Convert = (input, output) => {
+  const halves = new Uint16Array(input.buffer, 0, input.length / 2);
+  const words = new Uint32Array(output.buffer, 0, halves.length);
+  for (let i = 0; i < halves.length; i++) words[i] = ((halves[i] ?? 0) << 16) >>> 0;
+  return output.subarray(0, input.length * 2);
+};
 
 /** f32 to 16 bits, rounded to nearest even; what they cannot hold is refused. */
 function narrow(tensor: Tensor, dtype: WeightDtype): Convert {

@@ -1,7 +1,7 @@
 import type { Compiler } from "../../kernels/compiler.ts";
 import type { Device } from "../../kernels/device.ts";
-import { Readback } from "../../kernels/readback.ts";
 import { UploadRing } from "../../kernels/upload_ring.ts";
+import { UploadWrites } from "../../kernels/upload_writes.ts";
 import { Checkpoint } from "../../models/checkpoint.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
 import {
@@ -23,8 +23,10 @@ export interface LoadedWeights {
   readonly int8: boolean;
 }
 
-/** Uploads wait in the driver's staging memory until they are submitted and done: drain it this often. */
-const DRAIN_BYTES = 128 * 2 ** 20;
+/** Chunks that lie between the file and the GPU's copy of them, where memory can be mapped. */
+const UNDER_WAY = 4;
+/** Progress is told this often. */
+const TOLD_BYTES = 128 * 2 ** 20;
 
 /** Streams a checkpoint to the GPU, chunk by chunk; what shall be int8 is rounded there. */
 export async function loadWeights(
@@ -61,26 +63,25 @@ export async function loadWeights(
   }
   const bf16 = dtype === "bf16";
   const quantizer = int8 ? await WeightQuantizer.create(device.gpu, compiler, bf16) : null;
-  // The built-in provider tells 10 ms late that a buffer is mapped.
-  const ring = device.provider === "dawn" ? new UploadRing(device, CHUNK_BYTES, 4) : null;
-  const readback = await Readback.create(device, 16);
+  const uploads = device.provider === "dawn"
+    ? new UploadRing(device, CHUNK_BYTES, UNDER_WAY)
+    : await UploadWrites.create(device, CHUNK_BYTES);
   let done = 0;
-  let drained = 0;
+  let told = 0;
   onProgress(0, weightBytes);
-  for (const { buffer, offset, length, bytes, rows } of streamWeights(checkpoint, plan, dtype)) {
+  for (const chunk of streamWeights(checkpoint, plan, dtype)) {
+    const { buffer, offset, bytes, rows, read } = chunk;
     const target = weights.get(buffer);
     if (!target) throw new RangeError(`Cannot load model: no buffer ${buffer}`);
-    if (quantizer && rows) quantizer.write(target, bytes, rows);
-    else if (ring) await ring.write(target, offset, bytes);
-    else device.gpu.queue.writeBuffer(target, offset, bytes);
-    done += length + (rows ? 4 * rows.rows : 0);
-    if (done - drained >= DRAIN_BYTES || done === weightBytes) {
-      await readback.once(target, 16);
-      drained = done;
-      onProgress(done, weightBytes);
-    }
+    await uploads.write(quantizer && rows ? quantizer.staged : target, offset, bytes, read);
+    if (rows) quantizer?.round(target, rows);
+    done += rows ? rows.rows * (rows.input + 4) : bytes;
+    if (done - told < TOLD_BYTES) continue;
+    told = done;
+    onProgress(done, weightBytes);
   }
-  await ring?.end();
+  await uploads.end();
+  onProgress(weightBytes, weightBytes);
   quantizer?.destroy();
   return { weights, weightBytes, bf16, int8 };
 }

@@ -12,7 +12,8 @@ export class WeightQuantizer {
   readonly #pipeline: Pipeline<"job" | "staged" | "target_words">;
   readonly #bf16: boolean;
   readonly #job: GPUBuffer;
-  readonly #staged: GPUBuffer;
+  /** Where whole rows lie, at most CHUNK_BYTES of them, when `round` is called. */
+  readonly staged: GPUBuffer;
 
   private constructor(
     gpu: GPUDevice,
@@ -22,9 +23,9 @@ export class WeightQuantizer {
     this.#gpu = gpu;
     this.#pipeline = pipeline;
     this.#bf16 = bf16;
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
     this.#job = gpu.createBuffer({ label: "quantize job", size: 32, usage });
-    this.#staged = gpu.createBuffer({ label: "quantize rows", size: CHUNK_BYTES, usage });
+    this.staged = gpu.createBuffer({ label: "quantize rows", size: CHUNK_BYTES, usage });
   }
 
   static async create(gpu: GPUDevice, compiler: Compiler, bf16: boolean): Promise<WeightQuantizer> {
@@ -32,16 +33,17 @@ export class WeightQuantizer {
     return new WeightQuantizer(gpu, pipeline, bf16);
   }
 
-  /** Enqueues the rounding of `bytes`, whole rows of at most CHUNK_BYTES, into `target`: int8 rows, then an f32 a row. */
-  write(target: GPUBuffer, bytes: Uint8Array<ArrayBuffer>, rows: MatrixRows): void {
+  /**
+   * Enqueues the rounding of the rows that lie staged into `target`: int8 rows, then an f32 a row. In the order of the
+   * queue: rows that are staged next overwrite what has been read.
+   */
+  round(target: GPUBuffer, rows: MatrixRows): void {
     const { queue } = this.#gpu;
-    // In the order of the queue: the rows before these have been read when these arrive.
-    queue.writeBuffer(this.#staged, 0, bytes);
     queue.writeBuffer(this.#job, 0, quantizeJob({ ...rows, bf16: this.#bf16 }));
     const encoder = this.#gpu.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setPipeline(this.#pipeline.pipeline);
-    const buffers = { job: this.#job, staged: this.#staged, target_words: target };
+    const buffers = { job: this.#job, staged: this.staged, target_words: target };
     pass.setBindGroup(0, this.#pipeline.bind(buffers));
     pass.dispatchWorkgroups(...grid(rows.rows));
     pass.end();
@@ -50,6 +52,6 @@ export class WeightQuantizer {
 
   destroy(): void {
     this.#job.destroy();
-    this.#staged.destroy();
+    this.staged.destroy();
   }
 }
