@@ -2,6 +2,7 @@
 // the price of adapters, and how fast the model loads.
 import { parseArgs } from "node:util";
 import type { Route } from "../actors/executor/protocol.ts";
+import type { PreparedStep } from "../actors/executor/executor.ts";
 import { startExecutor } from "../actors/executor/start_executor.ts";
 import { POLICY_DEFAULTS } from "../actors/policy_options.ts";
 import { GREEDY } from "../actors/sampling.ts";
@@ -147,11 +148,24 @@ async function median(run: () => Promise<void>, runs: number): Promise<number> {
   return times.sort((a, b) => a - b)[runs >> 1] ?? NaN;
 }
 
-/** Seconds of a decode step of `batch` rows at CONTEXT tokens. */
-async function decode(batch: number, routeOf: (row: number) => readonly Route[]): Promise<number> {
+interface DecodeTime {
+  /** From one step's results to the next one's. */
+  readonly step: number;
+  /** Of these the host's, which the GPU waits for only where it has nothing else to do. */
+  readonly encode: number;
+  readonly submit: number;
+}
+
+/** Seconds of a decode step of `batch` rows at CONTEXT tokens, among steps that follow each other. */
+async function decode(
+  batch: number,
+  routeOf: (row: number) => readonly Route[],
+): Promise<DecodeTime> {
   for (let slot = 0; slot < batch; slot++) open(slot, routeOf(slot));
+  const host = { encode: 0, submit: 0, steps: 0 };
   let first = true;
   const prepare = () => {
+    const start = performance.now();
     const rows = Array.from({ length: batch }, (_, slot) => ({
       slot: slotId(slot),
       tokens: first ? [1 + slot] : null,
@@ -161,22 +175,32 @@ async function decode(batch: number, routeOf: (row: number) => readonly Route[])
       promptTargets: null,
     }));
     first = false;
-    return executor.prepare({ kind: "step", step: stepId(1), rows });
+    const prepared = executor.prepare({ kind: "step", step: stepId(1), rows });
+    host.encode += performance.now() - start;
+    host.steps++;
+    return prepared;
+  };
+  const submit = (step: PreparedStep) => {
+    const start = performance.now();
+    executor.submit(step);
+    host.submit += performance.now() - start;
   };
   // As the executor's loop runs them: the next step is prepared while this one runs.
+  let running = prepare();
+  submit(running);
   const steps = small ? 2 : 8;
-  return await median(async () => {
-    let running = prepare();
-    executor.submit(running);
+  const step = await median(async () => {
     for (let i = 0; i < steps; i++) {
       const next = prepare();
-      if (executor.overlaps) executor.submit(next);
+      if (executor.overlaps) submit(next);
       await executor.finish(running);
-      if (!executor.overlaps) executor.submit(next);
+      if (!executor.overlaps) submit(next);
       running = next;
     }
-    await executor.finish(running);
-  }, small ? 1 : 9) / (steps + 1);
+  }, small ? 1 : 9) / steps;
+  await executor.finish(running);
+  const { encode, submit: submitted } = host;
+  return { step, encode: encode / host.steps / 1e3, submit: submitted / host.steps / 1e3 };
 }
 
 /** GPU time of each kernel of a decode step. */
@@ -213,9 +237,13 @@ async function finished(batch: number) {
   return step;
 }
 
-console.log(`\ndecode, ${dtype === "int8" ? "int8" : "f16"}     B       ms  x floor  GPU idle`);
+console.log(
+  `\ndecode, ${
+    dtype === "int8" ? "int8" : "f16"
+  }     B       ms  x floor  GPU idle   encode   submit`,
+);
 for (const batch of BATCHES) {
-  const seconds = await decode(batch, () => []);
+  const { step: seconds, encode, submit } = await decode(batch, () => []);
   base.set(batch, seconds);
   const weights = (bytes - embedBytes) * (dtype === "int8" ? 0.5 : 1);
   const floor = (weights + batch * kvBytes) / rate;
@@ -223,7 +251,9 @@ for (const batch of BATCHES) {
   console.log(
     `base       ${String(batch).padStart(7)} ${(seconds * 1e3).toFixed(2).padStart(8)} ${
       (seconds / floor).toFixed(2).padStart(8)
-    } ${`${(idle * 100).toFixed(1)} %`.padStart(9)}`,
+    } ${`${(idle * 100).toFixed(1)} %`.padStart(9)} ${(encode * 1e3).toFixed(2).padStart(8)} ${
+      (submit * 1e3).toFixed(2).padStart(8)
+    }`,
   );
 }
 
@@ -250,7 +280,7 @@ for (const [name, made, distinct] of sets) {
     const image = made[i % made.length];
     if (image) routes.push(await place(image, `${name}${i}`));
   }
-  const seconds = await decode(
+  const { step: seconds } = await decode(
     loraBatch,
     (row) => [routes[row % distinct]].filter((route) => route !== undefined),
   );
