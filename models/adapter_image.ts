@@ -11,7 +11,8 @@
  * then per module         A  [rank][in]  16 bit, rows one after another  (embed: [vocab][rank])
  *                         B  [rank][out] 16 bit, transposed from PEFT's [out][rank]
  *                         b_B [out] f32 (lora_bias), g [out] f32 (DoRA: the magnitude m as loaded;
- *                         the GPU turns it into g = m / ||W + s B A|| after each upload)
+ *                         the GPU turns it into g = m / ||W + s B A||, of an output's weights, after
+ *                         each upload; an output of embed is a column of the table)
  * ```
  * Every row is padded with zeros to a multiple of 8 elements; every matrix starts on a chunk. The page
  * list must end within the first page, so that a kernel finds any chunk from the first page's id alone: that id

@@ -49,7 +49,7 @@ export function packAdapter(
     maxRank: Math.max(...moduleRanks, ...headRanks),
     moduleRanks,
     headRanks,
-    dora: adapted.some((module) => module.magnitude() !== null),
+    dora: [...adapted, ...adapter.head].some((module) => module.magnitude() !== null),
   };
 }
 

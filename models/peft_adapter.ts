@@ -161,9 +161,6 @@ function checkModule(
   }
   if (config.bias) need("bias");
   else if (parts.has("bias")) refuse("a bias needs lora_bias", parts.get("bias")?.name);
-  if (config.dora && (module === "embed" || module === "lm_head")) {
-    refuse("DoRA on embed_tokens or lm_head is not supported", path);
-  }
   const [out, input] = moduleShape(model, module);
   const rank = a.shape[0] ?? 0;
   const shapes = { a: [rank, input], b: [out, rank], bias: [out], magnitude: [out] };

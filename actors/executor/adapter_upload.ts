@@ -1,6 +1,5 @@
 import type { Compiler, Pipeline } from "../../kernels/compiler.ts";
 import type { Device } from "../../kernels/device.ts";
-import { doraGainWork } from "../../kernels/dora_gain/dora_gain.ts";
 import {
   imageScatter,
   imageScatterWork,
@@ -8,8 +7,9 @@ import {
   SCATTER_LANES,
 } from "../../kernels/image_scatter/image_scatter.ts";
 import { ABSENT, HEADER_WORDS, type PackedPages } from "../../models/adapter_image.ts";
+import type { GainPipeline } from "./gain_pipelines.ts";
 import type { Pool } from "./gpu_buffers.ts";
-import type { GainPipeline, PipelineShape } from "./pipelines.ts";
+import type { PipelineShape } from "./pipelines.ts";
 import type { Slice } from "./upload_queue.ts";
 
 /** More at once would only take memory: the copies on the GPU are many times faster than the host's. */
@@ -115,10 +115,10 @@ export class AdapterUpload {
     gpu.queue.submit([encoder.finish()]);
   }
 
-  /** Turns the DoRA magnitudes of the layers that `slice` completes into gains. */
+  /** Turns the DoRA magnitudes of the copies that `slice` completes into gains; `pools` as its part has them. */
   gains(
     gains: readonly GainPipeline[],
-    { packed, first, pages: count }: Slice,
+    { part, packed, first, pages: count }: Slice,
     pools: readonly Pool[],
     weights: ReadonlyMap<string, GPUBuffer>,
     job: GPUBuffer,
@@ -129,16 +129,16 @@ export class AdapterUpload {
     const encoder = this.#device.gpu.createCommandEncoder({ label: "dora gains" });
     const pass = encoder.beginComputePass();
     const complete = Math.floor((first + count) / packed.pages);
-    for (let layer = Math.floor(first / packed.pages); layer < complete; layer++) {
-      const pool = pools[layer];
+    for (let copy = Math.floor(first / packed.pages); copy < complete; copy++) {
+      const pool = pools[copy];
       if (!pool) break;
-      for (const { module, weight, out, pipeline } of gains) {
-        if (!hasGain(packed, layer, module)) continue;
-        const w = weights.get(`layers.${layer}.${weight}`);
-        if (!w) throw new RangeError(`Cannot compute DoRA gains: no weight ${weight}`);
-        pass.setPipeline(pipeline.pipeline);
-        pass.setBindGroup(0, pipeline.bind({ job, w, ...pool }));
-        pass.dispatchWorkgroups(doraGainWork(out));
+      for (const gain of gains) {
+        if (gain.part !== part || !hasGain(packed, copy, gain.module)) continue;
+        const w = gain.weight(weights, copy);
+        if (!w) throw new RangeError(`Cannot compute DoRA gains: no weight of ${gain.name}`);
+        pass.setPipeline(gain.pipeline.pipeline);
+        pass.setBindGroup(0, gain.pipeline.bind({ job, w, ...pool }));
+        pass.dispatchWorkgroups(...gain.workgroups);
       }
     }
     pass.end();
@@ -146,9 +146,9 @@ export class AdapterUpload {
   }
 }
 
-function hasGain(image: PackedPages, layer: number, module: number): boolean {
+function hasGain(image: PackedPages, copy: number, module: number): boolean {
   const copyBytes = image.bytes.byteLength / image.copies;
-  const header = new Uint32Array(image.bytes, layer * copyBytes, (module + 1) * HEADER_WORDS);
+  const header = new Uint32Array(image.bytes, copy * copyBytes, (module + 1) * HEADER_WORDS);
   const at = module * HEADER_WORDS;
   return header[at] !== 0 && header[at + 5] !== ABSENT;
 }

@@ -4,12 +4,14 @@ import { Readback } from "../../kernels/readback.ts";
 import { writeStep } from "../../kernels/step_words.ts";
 import { RESULT_WORDS } from "../../kernels/sample/results.ts";
 import { PREFILL_TILE } from "../../kernels/attention_prefill/attention_prefill.ts";
+import type { AdapterImage } from "../../models/adapter_image.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
 import type { SlotId, StepId } from "../../memory/ids.ts";
 import { AdapterUpload } from "./adapter_upload.ts";
 import { Forward } from "./forward.ts";
+import { compileGain, type GainPipeline } from "./gain_pipelines.ts";
 import type { GpuBuffers, Pool, PoolLayout } from "./gpu_buffers.ts";
-import { compileGain, type GainPipeline, type PipelineShape } from "./pipelines.ts";
+import type { PipelineShape } from "./pipelines.ts";
 import type { StepBounds } from "./step_bounds.ts";
 import { type PlanShape, planStep, type StepPlan } from "./step_plan.ts";
 import type { Command, Row, SteppedRow, Uploaded } from "./protocol.ts";
@@ -59,7 +61,7 @@ export class Executor {
   readonly #slots = new Map<SlotId, Slot>();
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #planShape: PlanShape;
-  /** Of DoRA; compiled when the first adapter needs them. */
+  /** Of DoRA; each compiled when the first adapter needs it. */
   readonly #gains: GainPipeline[] = [];
   /** What the GPU refused, told by an event some time after the call. */
   #refusal: string | null = null;
@@ -179,13 +181,14 @@ export class Executor {
     const done: Uploaded[] = [];
     for (let left = uploadBytesPerStep; left > 0;) {
       // In place of the slice: running streams wait for one pipeline at most.
-      if (this.#uploads.first?.image.dora && await this.#compileGain()) break;
+      const image = this.#uploads.first?.image;
+      if (image?.dora && await this.#compileGain(image)) break;
       const start = performance.now();
       const slice = this.#uploads.next(Math.min(left, this.#upload.sliceBytes));
       if (!slice) break;
       const { adapter, layerPages, headPages } = slice.upload;
       this.#upload.send(slice, slice.part === "layers" ? layerPages : headPages);
-      if (slice.part === "layers" && slice.upload.image.dora) this.#computeGains(slice);
+      if (slice.upload.image.dora) this.#computeGains(slice);
       left -= slice.pages * pageBytes;
       this.#uploadBytes += slice.pages * pageBytes;
       this.#uploadSeconds += (performance.now() - start) / 1000;
@@ -197,19 +200,20 @@ export class Executor {
     return done;
   }
 
-  /** Compiles another of DoRA's pipelines; false where all are. */
-  async #compileGain(): Promise<boolean> {
+  /** Compiles another of DoRA's pipelines; false where all that `image` needs are. */
+  async #compileGain(image: AdapterImage): Promise<boolean> {
     const { compiler, config, shape } = this.#parts;
-    const gain = await compileGain(compiler, config, shape, this.#gains.length);
+    const gain = await compileGain(compiler, config, shape, image, this.#gains);
     if (gain) this.#gains.push(gain);
     return gain !== null;
   }
 
   #computeGains(slice: Slice): void {
-    const { weights, layerPools, buffers } = this.#parts;
-    const [first] = slice.upload.layerPages;
+    const { weights, layerPools, headPool, buffers } = this.#parts;
+    const { part, upload: { layerPages, headPages } } = slice;
+    const [pools, [first]] = part === "layers" ? [layerPools, layerPages] : [[headPool], headPages];
     if (first === undefined) return;
-    this.#upload.gains(this.#gains, slice, layerPools, weights, buffers.job, first);
+    this.#upload.gains(this.#gains, slice, pools, weights, buffers.job, first);
   }
 
   #open(command: Extract<Command, { kind: "open" }>): void {

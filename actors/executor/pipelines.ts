@@ -1,7 +1,6 @@
 import { attentionDecode } from "../../kernels/attention_decode/attention_decode.ts";
 import { attentionMerge } from "../../kernels/attention_merge/attention_merge.ts";
-import type { Compiler, Pipeline } from "../../kernels/compiler.ts";
-import { doraGain } from "../../kernels/dora_gain/dora_gain.ts";
+import type { Compiler } from "../../kernels/compiler.ts";
 import { embed } from "../../kernels/embed/embed.ts";
 import { WEIGHT_DTYPES } from "../../kernels/linear.ts";
 import { logitsAdapter } from "../../kernels/logits_adapter/logits_adapter.ts";
@@ -11,12 +10,7 @@ import { residualNorm } from "../../kernels/residual_norm/residual_norm.ts";
 import { ropeKv } from "../../kernels/rope_kv/rope_kv.ts";
 import { sample } from "../../kernels/sample/sample.ts";
 import { swiglu } from "../../kernels/swiglu/swiglu.ts";
-import {
-  LAYER_MODULES,
-  type LayerModule,
-  type ModelConfig,
-  moduleShape,
-} from "../../models/model_config.ts";
+import { LAYER_MODULES, type LayerModule, type ModelConfig } from "../../models/model_config.ts";
 import { linearVariants } from "./linear_variants.ts";
 import { prefillVariant } from "./prefill_variant.ts";
 
@@ -146,53 +140,6 @@ async function allOf<T extends Record<string, unknown>>(
   return Object.fromEntries(await Promise.all(all)) as { [K in keyof T]: Awaited<T[K]> };
 }
 
-const projectionDtype = ({ bf16, int8 }: PipelineShape): number =>
+/** The element type of projections as kernels number it. */
+export const projectionDtype = ({ bf16, int8 }: PipelineShape): number =>
   WEIGHT_DTYPES[int8 ? "int8" : bf16 ? "bf16" : "f16"];
-
-/** Rows of each module within its fused weight, and that weight's name. */
-const FUSED: Readonly<Record<LayerModule, "qkv" | "o" | "gate_up" | "down">> = {
-  q: "qkv",
-  k: "qkv",
-  v: "qkv",
-  o: "o",
-  gate: "gate_up",
-  up: "gate_up",
-  down: "down",
-};
-
-/** DoRA's gain pipeline of one module. */
-export interface GainPipeline {
-  readonly module: number;
-  readonly weight: string;
-  readonly out: number;
-  readonly pipeline: Pipeline<keyof typeof doraGain.bindings>;
-}
-
-/** Compiles the gain pipeline of the `module`-th module of a layer; null where there is none. */
-export async function compileGain(
-  compiler: Compiler,
-  config: ModelConfig,
-  shape: PipelineShape,
-  module: number,
-): Promise<GainPipeline | null> {
-  const name = LAYER_MODULES[module];
-  if (name === undefined) return null;
-  const weight = FUSED[name];
-  const [out, IN] = moduleShape(config, name);
-  const rows = (names: readonly (typeof name)[]) =>
-    names.reduce(
-      (sum, other) => FUSED[other] === weight ? sum + moduleShape(config, other)[0] : sum,
-      0,
-    );
-  const pipeline = await compiler.compile(doraGain, {
-    IN,
-    OUT: out,
-    ROW0: rows(LAYER_MODULES.slice(0, module)),
-    FUSED: rows(LAYER_MODULES),
-    MODULE: module,
-    DTYPE: projectionDtype(shape),
-    WORKGROUP: 128,
-    ...shape.layerPages,
-  });
-  return { module, weight, out, pipeline };
-}

@@ -30,4 +30,4 @@ export const doraGain = defineKernel({
 });
 
 /** One workgroup four outputs. */
-export const doraGainWork = (out: number): number => out / 4;
+export const doraGainWork = (out: number): number => Math.ceil(out / 4);

@@ -1,6 +1,7 @@
 // g[o] = m[o] / || W[o, :] + s * sum_j B[j, o] A[j, :] ||   in place of m in an adapter image just uploaded.
 // (DoRA, arXiv 2402.09353 eq. 5; the norm runs over the input dimension of the weights as they are on the GPU.)
-// One workgroup four outputs, so that whole vectors of g are written; invocations along the input.
+// One workgroup four outputs, so that whole vectors of g are written; invocations along the input. Past the last
+// output, where the image is padded, the last one is computed again.
 @group(0) @binding(0) var<storage, read> job: array<u32>;        // [0]: first page of the image
 @group(0) @binding(1) var<storage, read> w: array<vec4<u32>>;    // fused weight [FUSED][IN]
 @group(0) @binding(2) var<storage, read_write> pool0: array<vec4<u32>>;
@@ -14,7 +15,7 @@ override DTYPE: u32;  // 0: f16, 1: bf16, 2: int8
 const NONE: u32 = 0xffffffffu;
 
 fn weight_row(o: u32, k8: u32) -> Eight {
-  let row = ROW0 + o;
+  let row = ROW0 + min(o, OUT - 1u);
   let at = row * (IN / 8u) + k8;
   if (DTYPE == 2u) {
     let eight = select(w[at / 2u].xy, w[at / 2u].zw, at % 2u == 1u);
@@ -32,12 +33,17 @@ fn pick(e: Eight, i: u32) -> f32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let o = (wid.y * grid.x + wid.x) * 4u;
+  if (o >= OUT) { return; }
   let image = job[0];
   let m = image_module(image, MODULE);
   var rank = m.rank;
   if (m.gain == NONE) { rank = 0u; }
-  let o = wid.x * 4u;
   var squares = vec4<f32>();
   for (var k8 = lane; k8 < IN / 8u; k8 = k8 + WORKGROUP) {
     var v0 = weight_row(o, k8);
@@ -46,7 +52,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     var v3 = weight_row(o + 3u, k8);
     for (var j = 0u; j < rank; j = j + 1u) {
       let a = image_eight(image, m.a, j * (IN / 8u) + k8, m.bf16);
-      let b = image_eight(image, m.b, j * (OUT / 8u) + o / 8u, m.bf16);
+      let b = image_eight(image, m.b, j * ((OUT + 7u) / 8u) + o / 8u, m.bf16);
       let b0 = m.scale * pick(b, o % 8u);
       let b1 = m.scale * pick(b, o % 8u + 1u);
       let b2 = m.scale * pick(b, o % 8u + 2u);

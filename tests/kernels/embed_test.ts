@@ -16,8 +16,9 @@ for (const workload of WORKLOADS) {
     Deno.test(`embed looks rows up with their adapters and normalises, ${workload}, ${dtype}`, async () => {
       const random = randomSource(7);
       const tokens = 8;
-      const adapters = [1, 12, 32].map((rank, a) => [
-        a === 2 ? null : randomModule(random, rank, HIDDEN, VOCAB),
+      // The last adapts lm_head alone; every other one has DoRA's gains.
+      const adapters = [1, 12, 7, 32].map((rank, a) => [
+        a === 3 ? null : randomModule(random, rank, HIDDEN, VOCAB, { gain: a % 2 === 1 }),
       ]);
       const fixture = placeAdapters(random, adapters, { embed: true });
       const routing = routeEach(assignAdapters(workload, tokens, adapters.length));
@@ -71,6 +72,7 @@ for (const workload of WORKLOADS) {
               value += weight * module.scale * (module.a[id * module.rank + j] ?? 0) *
                 (module.b[j * HIDDEN + i] ?? 0);
             }
+            value *= module.gain?.[i] ?? 1;
           }
           return value;
         });

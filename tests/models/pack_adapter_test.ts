@@ -130,7 +130,7 @@ Deno.test("packAdapter() stores every number of every module where the layout sa
       assertEquals(image.moduleRanks, LAYER_MODULES.map(highest));
       assertEquals(image.headRanks, HEAD_MODULES.map(highest));
       assertEquals(image.maxRank, Math.max(...image.moduleRanks, ...image.headRanks));
-      assertEquals(image.dora, layers.flat().some((m) => m.magnitude() !== null));
+      assertEquals(image.dora, [...layers.flat(), ...head].some((m) => m.magnitude() !== null));
     }),
     { numRuns: 40 },
   );

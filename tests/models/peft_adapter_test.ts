@@ -154,15 +154,28 @@ Deno.test("openPeftAdapter() refuses parts that the config does not know of, and
   refused(linear(Q0, 300, 48, 40), "a rank of at most 256, received 300", {
     rank_pattern: { "0.self_attn.q_proj": 300 },
   });
-  const head = {
-    ...linear("lm_head", 4, 24, 40),
-    [key("lm_head.lora_magnitude_vector")]: zeros(24),
-  };
-  assertThrows(
-    () => open(head, { use_dora: true, target_modules: ["lm_head"] }),
-    TypeError,
-    "DoRA on embed_tokens or lm_head is not supported, received lm_head",
-  );
+});
+
+Deno.test("openPeftAdapter() takes DoRA on embed_tokens, a magnitude a column, and on lm_head, a magnitude a token", () => {
+  const { vocabSize, hiddenSize } = ODD_MODEL;
+  const change = { use_dora: true, target_modules: ["embed_tokens", "lm_head"] };
+  const tensors = (columns: number, tokens: number): Tensors => ({
+    ...embedding(4),
+    ...linear("lm_head", 4, vocabSize, hiddenSize),
+    [key("model.embed_tokens.lora_magnitude_vector")]: zeros(columns),
+    [key("lm_head.lora_magnitude_vector")]: zeros(tokens),
+  });
+  const { head } = open(tensors(hiddenSize, vocabSize), change);
+  assertEquals(head.map(({ module, rank }) => [module, rank]), [["embed", 4], ["lm_head", 4]]);
+  for (const name of ["model.embed_tokens", "lm_head"]) {
+    const magnitude = `${name}.lora_magnitude_vector`;
+    const wrong = name === "lm_head"
+      ? tensors(hiddenSize, hiddenSize)
+      : tensors(vocabSize, vocabSize);
+    assertThrows(() => open(wrong, change), TypeError, `${magnitude} must have shape`);
+    const { [key(magnitude)]: _, ...without } = tensors(hiddenSize, vocabSize);
+    assertThrows(() => open(without, change), TypeError, `${magnitude} is missing`);
+  }
 });
 
 Deno.test("openPeftAdapter() refuses a directory without tensors or without a config it can read", () =>

@@ -56,7 +56,7 @@ Deno.test("two routing entries a token compute what PEFT's cat combination of th
 });
 
 Deno.test("base rows are bit-identical whether the rows beside them have adapters or not (SGLang #28091)", async () => {
-  const variants = ["plain", "dora", "bias", "embed_head", "rslora"];
+  const variants = ["plain", "dora", "bias", "embed_head", "dora_embed_head"];
   const prompt = Array.from({ length: 21 }, (_, i) => (i * 37 + 11) % 300);
   /** Bits of the base rows' logits, and the adapter rows' logits, of a batch that mixes both. */
   const run = async (withAdapters: boolean) => {
