@@ -6,7 +6,6 @@ import {
   type PackedPages,
   type PageGeometry,
 } from "./adapter_image.ts";
-import { halfDtypeFor, halfWords } from "./half_words.ts";
 import { HEAD_MODULES, LAYER_MODULES, type ModelConfig, moduleShape } from "./model_config.ts";
 import type { PeftAdapter, PeftModule } from "./peft_adapter.ts";
 
@@ -24,7 +23,7 @@ interface Placed {
 
 /**
  * Packs an adapter as models/adapter_image.ts describes.
- * @throws {RangeError} when the page list would not fit into the first page, or a number into 16 bits.
+ * @throws {RangeError} when the page list would not fit into the first page, and what reading the matrices throws.
  */
 export function packAdapter(
   adapter: PeftAdapter,
@@ -78,7 +77,7 @@ function packCopies(
   const bytes = new SharedArrayBuffer(pages * pageBytes * copies.length);
   layouts.forEach(({ placed }, copy) => {
     for (const module of placed) {
-      writeModule(bytes, copy * pages * pageBytes, module, source);
+      writeModule(bytes, copy * pages * pageBytes, module);
     }
   });
   return { bytes, pages, copies: copies.length };
@@ -122,17 +121,9 @@ function writeModule(
   image: SharedArrayBuffer,
   start: number,
   { module, index, out, input, ...placed }: Placed,
-  source: string,
 ): void {
   const { rank, scale } = module;
-  const [a, b] = [module.a(), module.b()];
-  const dtype = module.dtype === "f32" ? halfDtypeFor([a, b]) : module.dtype;
-  if (dtype === null) {
-    throw new RangeError(
-      `Cannot load adapter: ${source}: A and B of ${module.module} must fit into bf16, received ` +
-        `numbers up to ${largest(a, b)}`,
-    );
-  }
+  const { dtype, a, b } = module.matrices();
   const header = new DataView(image, start + index * HEADER_WORDS * 4, HEADER_WORDS * 4);
   [rank, Number(dtype === "bf16"), placed.a, placed.b, placed.bias, placed.gain].forEach((
     word,
@@ -142,16 +133,15 @@ function writeModule(
 
   const rows = (chunk: number, count: number, length: number) =>
     new Uint16Array(image, start + chunk * CHUNK_BYTES, count * padded(length));
-  const aWords = halfWords(a, dtype);
-  if (module.module === "embed") transpose(aWords, rows(placed.a, input, rank), rank, input);
+  if (module.module === "embed") transpose(a, rows(placed.a, input, rank), rank, input);
   else {
     const target = rows(placed.a, rank, input);
     for (let j = 0; j < rank; j++) {
-      target.set(aWords.subarray(j * input, (j + 1) * input), j * padded(input));
+      target.set(a.subarray(j * input, (j + 1) * input), j * padded(input));
     }
   }
   // PEFT stores B [out][rank]; the kernels read it by rank.
-  transpose(halfWords(b, dtype), rows(placed.b, rank, out), out, rank);
+  transpose(b, rows(placed.b, rank, out), out, rank);
   const vector = (chunk: number, values: Float32Array | null) => {
     if (values) new Float32Array(image, start + chunk * CHUNK_BYTES, out).set(values);
   };
@@ -159,13 +149,16 @@ function writeModule(
   vector(placed.gain, module.magnitude());
 }
 
+/** Columns that are moved together: each is written to a line of its own. */
+const TOGETHER = 8;
+
 /** `[rows][columns]` to `[columns][rows]`, the new rows padded. */
 function transpose(from: Uint16Array, to: Uint16Array, rows: number, columns: number): void {
   const stride = padded(rows);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) to[j * stride + i] = from[i * columns + j] ?? 0;
+  for (let first = 0; first < columns; first += TOGETHER) {
+    const last = Math.min(columns, first + TOGETHER);
+    for (let i = 0; i < rows; i++) {
+      for (let j = first; j < last; j++) to[j * stride + i] = from[i * columns + j] ?? 0;
+    }
   }
 }
-
-const largest = (...matrices: readonly Float32Array[]) =>
-  matrices.reduce((most, values) => values.reduce((m, v) => Math.max(m, Math.abs(v)), most), 0);

@@ -5,6 +5,7 @@ import {
   missingWeights,
 } from "./adapter_files.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { type HalfMatrices, readHalfMatrices } from "./half_matrices.ts";
 import { isFile } from "./is_file.ts";
 import {
   type HeadModule,
@@ -31,10 +32,7 @@ export interface PeftModule {
   readonly module: LayerModule | HeadModule;
   readonly rank: number;
   readonly scale: number;
-  readonly dtype: "f16" | "bf16" | "f32";
-  /** [rank][in] and [out][rank], as PEFT stores them. */
-  a(): Float32Array<ArrayBuffer>;
-  b(): Float32Array<ArrayBuffer>;
+  matrices(): HalfMatrices;
   /** [out] of lora_bias and of DoRA's magnitude, null where there is none. */
   bias(): Float32Array | null;
   magnitude(): Float32Array | null;
@@ -184,9 +182,7 @@ function checkModule(
     module,
     rank,
     scale: told.scale,
-    dtype: a.dtype !== b.dtype || a.dtype === "F32" ? "f32" : a.dtype === "F16" ? "f16" : "bf16",
-    a: () => readFloats(a),
-    b: () => readFloats(b),
+    matrices: () => readHalfMatrices(a, b),
     bias: () => read("bias"),
     magnitude: () => read("magnitude"),
   };

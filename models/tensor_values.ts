@@ -8,14 +8,48 @@ export function readFloats(tensor: Tensor): Float32Array<ArrayBuffer> {
   const bytes = new Uint8Array(tensor.bytes);
   tensor.read(0, bytes);
   const floats = widen(bytes, tensor);
-  for (let i = 0; i < floats.length; i++) {
-    if (Number.isFinite(floats[i])) continue;
+  if (!allFinite(new Uint32Array(floats.buffer), "F32")) throw notFinite(tensor, floats);
+  return floats;
+}
+
+/** Exponents of the numbers in a word, and what carries out of one that has all bits set: of NaN and infinity. */
+const EXPONENTS = {
+  F32: [0x7f80_0000, 0x0080_0000, 0x8000_0000],
+  F16: [0x7c00_7c00, 0x0400_0400, 0x8000_8000],
+  BF16: [0x7f80_7f80, 0x0080_0080, 0x8000_8000],
+} as const;
+
+/** Of numbers of `dtype`, in words of 32 bits. No branch and no conversion: this sees every number of every adapter. */
+function allFinite(words: Uint32Array, dtype: keyof typeof EXPONENTS): boolean {
+  const [exponents, one, carry] = EXPONENTS[dtype];
+  let carried = 0;
+  for (let i = 0; i < words.length; i++) carried |= ((words[i] ?? 0) & exponents) + one;
+  return (carried & carry) === 0;
+}
+
+/**
+ * An adapter tensor's 16-bit words as they are.
+ * @throws {TypeError} for an element type of another width, and for NaN or infinity.
+ */
+export function readHalves(tensor: Tensor): Uint16Array<ArrayBuffer> {
+  const { dtype, file, name } = tensor;
+  if (dtype !== "F16" && dtype !== "BF16") {
     throw new TypeError(
-      `Cannot load adapter: ${tensor.file}: ${tensor.name} must be finite, received ` +
-        `${floats[i]} at element ${i}`,
+      `Cannot read ${name} of ${file}: it must be F16 or BF16, received ${dtype}`,
     );
   }
-  return floats;
+  const pairs = new Uint32Array(Math.ceil(tensor.bytes / 4));
+  const bytes = new Uint8Array(pairs.buffer, 0, tensor.bytes);
+  tensor.read(0, bytes);
+  if (!allFinite(pairs, dtype)) throw notFinite(tensor, widen(bytes.slice(), tensor));
+  return new Uint16Array(pairs.buffer, 0, tensor.bytes / 2);
+}
+
+function notFinite({ file, name }: Tensor, values: Float32Array): TypeError {
+  const i = values.findIndex((value) => !Number.isFinite(value));
+  return new TypeError(
+    `Cannot load adapter: ${file}: ${name} must be finite, received ${values[i]} at element ${i}`,
+  );
 }
 
 function widen(

@@ -1,17 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { halfDtypeFor, halfWords } from "../../models/half_words.ts";
-
-/** What 16-bit words stand for. */
-function values(words: Uint16Array, dtype: "f16" | "bf16"): number[] {
-  if (dtype === "f16") return [...new Float16Array(words.buffer as ArrayBuffer)];
-  return Array.from(words, (word) => new Float32Array(Uint32Array.of(word << 16).buffer)[0] ?? NaN);
-}
+import { halfValues } from "../support/half.ts";
 
 Deno.test("halfWords() rounds to nearest, and half-way to even", () => {
   for (const [dtype, ulp] of [["f16", 2 ** -10], ["bf16", 2 ** -7]] as const) {
     const given = [1 + ulp * 0.5, 1 + ulp * 1.5, -1 - ulp * 0.51, 1 + ulp * 1.49, -0, 1.5];
     const expected = [1, 1 + ulp * 2, -1 - ulp, 1 + ulp, -0, 1.5];
-    assertEquals(values(halfWords(Float32Array.from(given), dtype), dtype), expected);
+    assertEquals([...halfValues(halfWords(Float32Array.from(given), dtype), dtype)], expected);
   }
 });
 

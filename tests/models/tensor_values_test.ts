@@ -1,28 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { SafetensorsFile, type Tensor } from "../../models/safetensors.ts";
-import { readFloats, sameValues } from "../../models/tensor_values.ts";
+import { readFloats, readHalves, sameValues } from "../../models/tensor_values.ts";
 import { toHalves } from "../support/half.ts";
-import { inDirectory, type TensorData, writeSafetensors } from "../support/write_safetensors.ts";
-
-/** Runs with the tensors of a file that holds these. */
-function withTensors<T>(
-  data: Readonly<Record<string, TensorData>>,
-  run: (...tensors: Tensor[]) => T,
-): T {
-  return inDirectory((directory) => {
-    const path = `${directory}/x.safetensors`;
-    writeSafetensors(path, data);
-    using file = SafetensorsFile.open(path);
-    return run(...Object.keys(data).flatMap((name) => file.find(name) ?? []));
-  });
-}
-
-const flat = (dtype: TensorData["dtype"], values: ArrayLike<number>): TensorData => ({
-  dtype,
-  shape: [values.length],
-  values,
-});
+import { flat, withTensors } from "../support/with_tensors.ts";
 
 Deno.test("readFloats() widens every type exactly", () => {
   const numbers = fc.float32Array({ min: -60000, max: 60000, noNaN: true, maxLength: 40 });
@@ -44,15 +24,32 @@ Deno.test("readFloats() widens every type exactly", () => {
   );
 });
 
-Deno.test("readFloats() names the number that is not finite, and where it is", () => {
+Deno.test("readFloats() and readHalves() name the number that is not finite, and where it is", () => {
   for (const dtype of ["F16", "BF16", "F32"] as const) {
     for (const value of [NaN, Infinity, -Infinity]) {
       withTensors({ w: flat(dtype, [1, 2, value]) }, (tensor) => {
         assertEquals(tensor?.name, "w");
-        const read = () => tensor && readFloats(tensor);
-        assertThrows(read, TypeError, `w must be finite, received ${value} at element 2`);
+        const message = `w must be finite, received ${value} at element 2`;
+        assertThrows(() => tensor && readFloats(tensor), TypeError, message);
+        if (dtype === "F32") return;
+        assertThrows(() => tensor && readHalves(tensor), TypeError, message);
       });
     }
+  }
+});
+
+Deno.test("readHalves() takes every number that is finite, the largest and the smallest, as its bits", () => {
+  // All words of 16 bits but those whose exponent says NaN or infinity; an odd count ends in half a word.
+  for (const [dtype, exponent] of [["F16", 0x7c00], ["BF16", 0x7f80]] as const) {
+    const bits = Uint16Array.from({ length: 2 ** 16 }, (_, i) => i)
+      .filter((word) => (word & exponent) !== exponent).subarray(1);
+    const tensor = {
+      ...{ name: "w", file: "f", dtype, shape: [bits.length], offset: 0, bytes: bits.length * 2 },
+      read: (offset: number, target: Uint8Array) =>
+        target.set(new Uint8Array(bits.buffer, bits.byteOffset + offset, target.length)),
+    };
+    assertEquals(bits.length % 2, 1);
+    assertEquals(readHalves(tensor), bits);
   }
 });
 

@@ -19,6 +19,12 @@ function toF16(numbers: ArrayLike<number>): Halves {
 function toBf16(numbers: ArrayLike<number>): Halves {
   const words = new Uint32Array(Float32Array.from(numbers).buffer);
   const bits = Uint16Array.from(words, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16);
-  const back = Uint32Array.from(bits, (half) => (half << 16) >>> 0);
-  return { bits, values: Float64Array.from(new Float32Array(back.buffer)) };
+  return { bits, values: halfValues(bits, "bf16") };
+}
+
+/** What 16-bit words stand for. */
+export function halfValues(words: Uint16Array, dtype: "f16" | "bf16"): Float64Array {
+  if (dtype === "f16") return Float64Array.from(new Float16Array(Uint16Array.from(words).buffer));
+  const wide = Uint32Array.from(words, (half) => (half << 16) >>> 0);
+  return Float64Array.from(new Float32Array(wide.buffer));
 }
