@@ -18,6 +18,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     about: "S-LoRA's trace, or a closed loop, over HTTP against a served engine",
     run: async (args) => (await import("./serve.ts")).serve(args),
   },
+  cold: {
+    about: "first tokens of adapters that are not on the GPU, while streams run, over HTTP",
+    run: async (args) => (await import("./cold.ts")).cold(args),
+  },
   prefix: {
     about: "what the prefix cache saves: a long context asked about again and again, over HTTP",
     run: async (args) => (await import("./prefix.ts")).prefix(args),
@@ -41,7 +45,7 @@ const bench = BENCHES[name];
 if (bench) await bench.run(args);
 else {
   console.log(
-    "deno task bench <name> [flags]; serve, simulate, http, prefix and peers list theirs with --help\n",
+    "deno task bench <name> [flags]; serve, cold, simulate, http, prefix and peers list theirs with --help\n",
   );
   for (const [name, { about }] of Object.entries(BENCHES)) console.log(`${name.padEnd(9)}${about}`);
   if (name !== "--help") Deno.exitCode = 2;

@@ -3,6 +3,8 @@ export interface Completion {
   readonly model: string;
   readonly prompt: readonly number[];
   readonly maxTokens: number;
+  /** Ask for `adapterMs`, which not every server knows. */
+  readonly timings?: boolean;
 }
 
 /** How a completion ended. */
@@ -13,11 +15,16 @@ export interface CompletionEnd {
   readonly error: string | null;
   /** By the server's own count. */
   readonly completionTokens: number;
+  /** Of the time to the first token, in milliseconds: what waited for the adapter, by the server's own clock. */
+  readonly adapterMs?: number;
 }
 
 interface Chunk {
   readonly choices?: readonly { readonly text: string; readonly finish_reason: string | null }[];
-  readonly usage?: { readonly completion_tokens: number } | null;
+  readonly usage?: {
+    readonly completion_tokens: number;
+    readonly timings?: { readonly adapter_ms: number };
+  } | null;
   readonly error?: { readonly message: string };
 }
 
@@ -27,13 +34,14 @@ interface Chunk {
  */
 export async function streamCompletion(
   url: string,
-  { model, prompt, maxTokens }: Completion,
+  { model, prompt, maxTokens, timings = false }: Completion,
   see: () => void,
   options: { readonly apiKey?: string | undefined; readonly signal?: AbortSignal } = {},
 ): Promise<CompletionEnd> {
   const { apiKey, signal } = options;
   let status = 0;
   let completionTokens = 0;
+  let adapterMs: number | undefined;
   try {
     const response = await fetch(`${url}/v1/completions`, {
       method: "POST",
@@ -49,6 +57,7 @@ export async function streamCompletion(
         ignore_eos: true,
         stream: true,
         stream_options: { include_usage: true },
+        ...(timings && { include_timings: true }),
       }),
       ...(signal && { signal }),
     });
@@ -62,12 +71,18 @@ export async function streamCompletion(
       const { choices, usage, error } = JSON.parse(data) as Chunk;
       if (error) return { status, error: error.message, completionTokens };
       if (usage) completionTokens = usage.completion_tokens;
+      adapterMs ??= usage?.timings?.adapter_ms;
       for (const { text, finish_reason } of choices ?? []) {
         if (text !== "") see();
         finished ||= finish_reason !== null;
       }
     }
-    return { status, error: finished ? null : "the stream ended early", completionTokens };
+    return {
+      status,
+      error: finished ? null : "the stream ended early",
+      completionTokens,
+      ...(adapterMs !== undefined && { adapterMs }),
+    };
   } catch (error) {
     return { status, error: String(error), completionTokens };
   }

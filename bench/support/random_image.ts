@@ -1,4 +1,5 @@
 import { type AdapterImage, pageGeometry } from "../../models/adapter_image.ts";
+import { halfWords } from "../../models/half_words.ts";
 import {
   LAYER_MODULES,
   type LayerModule,
@@ -20,16 +21,13 @@ export function randomImage(
       LAYER_MODULES.filter((module) => modules.includes(module)).map((module): PeftModule => {
         const [out, input] = moduleShape(config, module);
         const values = (count: number) =>
-          Float32Array.from({ length: count }, () => (Math.random() - 0.5) / 64);
-        const a = values(rank * input);
-        const b = values(rank * out);
+          halfWords(Float32Array.from({ length: count }, () => (Math.random() - 0.5) / 64), "f16");
+        const matrices = { dtype: "f16", a: values(rank * input), b: values(rank * out) } as const;
         return {
           module,
           rank,
           scale: 1,
-          dtype: "f16",
-          a: () => a,
-          b: () => b,
+          matrices: () => matrices,
           bias: () => null,
           magnitude: () => null,
         };

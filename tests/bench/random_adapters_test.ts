@@ -5,6 +5,7 @@ import { adapterDigest } from "../../models/adapter_digest.ts";
 import { Checkpoint } from "../../models/checkpoint.ts";
 import { parseModelConfig } from "../../models/parse_config.ts";
 import { openPeftAdapter } from "../../models/peft_adapter.ts";
+import { halfValues } from "../support/half.ts";
 
 Deno.test("random adapters differ in their bytes, load as PEFT's, and have the ranks in turn", async () => {
   const config = parseModelConfig(llama8b(true), "test");
@@ -22,9 +23,11 @@ Deno.test("random adapters differ in their bytes, load as PEFT's, and have the r
       using adapter = openPeftAdapter(path, config, base);
       for (const modules of adapter.layers) {
         assertEquals(modules.map(({ module }) => module), ["q", "down"]);
-        for (const { rank, a } of modules) {
+        for (const { rank, matrices } of modules) {
           assertEquals(rank, i % 2 === 0 ? 8 : 16);
-          assert(a().every((x) => Math.abs(x) > 1e-4 && Math.abs(x) < 1e-2));
+          const { dtype, a } = matrices();
+          const sizes = halfValues(a, dtype).map(Math.abs);
+          assert(sizes.every((size) => size > 1e-4 && size < 1e-2));
         }
       }
     }

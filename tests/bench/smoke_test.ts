@@ -25,7 +25,7 @@ function numbersAfter(text: string, name: RegExp): number[] {
 
 Deno.test("bench --help lists every bench, and an unknown name is an error", async () => {
   const text = await bench("--help");
-  for (const name of ["kernels", "step", "serve", "http", "peers", "prefix", "simulate"]) {
+  for (const name of ["kernels", "step", "serve", "http", "peers", "prefix", "cold", "simulate"]) {
     assertMatch(text, new RegExp(`^${name} `, "m"));
   }
   const { code } = await new Deno.Command(Deno.execPath(), {
@@ -75,6 +75,14 @@ Deno.test("bench serve makes a model and adapters, serves them and measures over
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+Deno.test("bench cold times first tokens of adapters not seen before beside streams of one that is resident", async () => {
+  const text = await bench("cold", "--shape", "tiny", "--adapters", "2");
+  for (const kind of ["warm", "cold"]) {
+    assert((numbersAfter(text, new RegExp(`^first token, ${kind} `))[0] ?? 0) > 0, text);
+  }
+  assertMatch(text, /^first token, cold over that bound: [\d.]+; streams' p99 gap, .*: [\d.]+$/m);
 });
 
 Deno.test("bench http drives the real front with an engine that answers at once", async () => {
