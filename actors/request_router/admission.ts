@@ -45,11 +45,11 @@ export function admission(
       [poolTokens, "what the page pool can hold"],
     ] as const
   ) {
-    if (prompt.length + 1 > bound) {
+    // The last token of all needs no place, which is the only one that comes behind an echo without tokens.
+    const room = bound - Math.min(1, request.maxTokens ?? 1);
+    if (prompt.length > room) {
       return refuse(
-        `expected a prompt of at most ${
-          bound - 1
-        } tokens (${what} is ${bound}), received ${prompt.length}`,
+        `expected a prompt of at most ${room} tokens (${what} is ${bound}), received ${prompt.length}`,
         param,
         "too_long",
       );

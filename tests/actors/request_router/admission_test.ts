@@ -86,6 +86,12 @@ Deno.test("admission() refuses an empty prompt, tokens out of the vocabulary and
 
 Deno.test("admission() runs an echo without tokens to its first token", () => {
   assertEquals(plan({ echo: true, maxTokens: 0 }, [1]).maxTokens, 1);
+  assertEquals(plan({ echo: true, maxTokens: 0 }, prompt(100)).maxTokens, 1);
+  assertEquals(refusal({ echo: true, maxTokens: 0 }, prompt(101)), [
+    "too_long",
+    "prompt",
+    "expected a prompt of at most 100 tokens (the model's length is 100), received 101",
+  ]);
 });
 
 Deno.test("admission() stops at EOS unless told to ignore it, and asks for prompt logprobs only for an echo", () => {
