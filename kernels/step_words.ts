@@ -2,6 +2,8 @@
 export const STEP_HEADER_WORDS = 21;
 export const NONE = 0xffff_ffff;
 export const FROM_SLOT = 0x8000_0000;
+/** Marks a work item of decode attention that has all keys of its token. */
+export const ALONE = 0x8000_0000;
 /** Pages of the first slab where there is no second (shared/pool.wgsl). */
 export const ONE_SLAB = 0xffff_ffff;
 export const SAMPLE_WORDS = 16;
@@ -18,7 +20,10 @@ export interface StepTables {
   /** [T][K][2]: image page and weight as f32 bits. */
   readonly routes: readonly number[];
   readonly headRoutes: readonly number[];
-  /** [items][4], the last replaced by the token's block table's word offset, and [rows][4]. */
+  /**
+   * [items][4]: token, with ALONE where it is the token's only one; keys; the last is replaced by the token's block
+   * table's word offset. [rows][4], of tokens with several items.
+   */
   readonly decodeItems: readonly number[];
   readonly decodeRows: readonly number[];
   /** [tiles][2]. */
@@ -83,7 +88,7 @@ export function writeStep(words: Uint32Array, step: StepTables, planes = ONE_PLA
     words[tokens + t * 4 + 2] = tables[words[tokens + t * 4 + 2] ?? 0] ?? 0;
   }
   for (let i = items; i < items + step.decodeItems.length; i += 4) {
-    words[i + 3] = words[tokens + (words[i] ?? 0) * 4 + 2] ?? 0;
+    words[i + 3] = words[tokens + ((words[i] ?? 0) % ALONE) * 4 + 2] ?? 0;
   }
   for (let r = 0; r < step.logitRows; r++) {
     const field = samples + r * SAMPLE_WORDS + 11;

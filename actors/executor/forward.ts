@@ -38,7 +38,7 @@ interface StepCounts {
 /**
  * The forward pass as a list of dispatches, bound once; `encode` writes a step's part of them into a pass.
  * A decode layer is ten dispatches: qkv, rope + KV write, attention, merge, o, residual + norm, gate/up,
- * SwiGLU, down, residual + norm; LoRA rides in them.
+ * SwiGLU, down, residual + norm; LoRA rides in them. Where no sequence's keys are shared out there is no merge.
  */
 export class Forward {
   readonly #dispatches: Dispatch[] = [];
@@ -112,7 +112,13 @@ export class Forward {
       });
       add({
         pipeline: attention.decode,
-        group: attention.decode.bind({ step: b.step, q: b.q, ...pool, partials: b.partials }),
+        group: attention.decode.bind({
+          step: b.step,
+          q: b.q,
+          ...pool,
+          partials: b.partials,
+          out: b.attention,
+        }),
         workgroups: ({ decodeItems }) => attentionDecodeWorkgroups(decodeItems, heads, kvHeads),
       });
       add({

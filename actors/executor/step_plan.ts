@@ -1,4 +1,4 @@
-import { f32Bits, FROM_SLOT, NONE, type StepTables } from "../../kernels/step_words.ts";
+import { ALONE, f32Bits, FROM_SLOT, NONE, type StepTables } from "../../kernels/step_words.ts";
 import type { Row } from "./protocol.ts";
 import type { Slot } from "./slots.ts";
 
@@ -171,8 +171,12 @@ function decodeWork(
   const share = (keys * shape.kvHeads) / DECODE_WORKGROUPS / KEYS_AT_ONCE;
   const size = Math.max(1, Math.ceil(share)) * KEYS_AT_ONCE;
   for (const { token, length } of decodes) {
-    const first = decodeItems.length / 4;
-    for (let key = oldest(length); key < length; key += size) {
+    const [from, first] = [oldest(length), decodeItems.length / 4];
+    if (length - from <= size) {
+      decodeItems.push(ALONE + token, from, length, 0);
+      continue;
+    }
+    for (let key = from; key < length; key += size) {
       decodeItems.push(token, key, Math.min(length, key + size), 0);
     }
     decodeRows.push(token, first, decodeItems.length / 4 - first, 0);

@@ -9,7 +9,14 @@ export const attentionDecode = defineKernel({
   name: "attention_decode",
   source,
   includes: [step, unpack, pool, kvLoad],
-  bindings: { step: "read", q: "read", pool0: "read", pool1: "read", partials: "read_write" },
+  bindings: {
+    step: "read",
+    q: "read",
+    pool0: "read",
+    pool1: "read",
+    partials: "read_write",
+    out: "read_write",
+  },
   constants: [
     "HEADS",
     "KV_HEADS",

@@ -1,6 +1,7 @@
 // partials[i, h] = (o [HEAD_DIM], m, l, 0, 0):  m = max_k s_k,  l = sum_k exp(s_k - m),  o = sum_k exp(s_k - m) V[k],
 // s_k = q[t, h] . K[k] / sqrt(HEAD_DIM), over the keys of work item i = (t, first, end <= p + 1) that token t sees:
 // p its position; if WINDOW > 0 those past p - WINDOW. None left: o = 0, m = -3e38, l = 0.
+// An item that is alone has all keys of t: it writes out[t, h] = o / l in place of partials.
 // One workgroup: one item, one kv head, up to four q heads that share it, the components of a vec4.
 // Invocation (slot, eight columns) has keys slot, slot + SLOTS, .. of every 4 * SLOTS, both K and V, and loads the
 // next four of each as soon as it has used the last. Scores are summed over a key's invocations in workgroup memory;
@@ -10,6 +11,7 @@
 @group(0) @binding(2) var<storage, read> pool0: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> pool1: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> partials: array<vec4<f32>>; // [items][HEADS][HEAD_DIM / 4 + 1]
+@group(0) @binding(5) var<storage, read_write> out: array<vec2<u32>>; // [T][HEADS * HEAD_DIM] f16
 override HEADS: u32;
 override KV_HEADS: u32;
 override HEAD_DIM: u32;
@@ -133,16 +135,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   put(lane, 0u, o0, shrink.x);
   put(lane, 1u, o1, shrink.y);
   workgroupBarrier();
+  var total = vec4<f32>(0.0);
+  for (var i = 0u; i < SLOTS; i = i + 4u) {
+    total = total + (totals[i] + totals[i + 1u]) + (totals[i + 2u] + totals[i + 3u]);
+  }
+  let alone = decode_item_alone(item);
+  let result = (t * HEADS + kv_head * group + head) * (HEAD_DIM / 4u);
+  if (lane < heads && !alone) {
+    partials[to + lane * record + HEAD_DIM / 4u] = vec4<f32>(top[lane], total[lane], 0.0, 0.0);
+  }
   for (var i = lane; i < EIGHTS * 4u; i = i + LANES) {
     let h = i / (EIGHTS * 2u);
-    if (h < heads) { partials[to + h * record + i % (EIGHTS * 2u)] = taken(i); }
-  }
-  if (lane < heads) {
-    var sum = vec4<f32>(0.0);
-    for (var i = 0u; i < SLOTS; i = i + 4u) {
-      sum = sum + (totals[i] + totals[i + 1u]) + (totals[i + 2u] + totals[i + 3u]);
-    }
-    partials[to + lane * record + HEAD_DIM / 4u] = vec4<f32>(top[lane], sum[lane], 0.0, 0.0);
+    if (h < heads) { leave(alone, to, result, h, i, total[h]); }
   }
   if (heads <= 2u) { return; }
   workgroupBarrier();
@@ -151,8 +155,21 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   workgroupBarrier();
   for (var i = lane; i < EIGHTS * 4u; i = i + LANES) {
     let h = 2u + i / (EIGHTS * 2u);
-    if (h < heads) { partials[to + h * record + i % (EIGHTS * 2u)] = taken(i); }
+    if (h < heads) { leave(alone, to, result, h, i, total[h]); }
   }
+}
+
+// Four columns of head h, the i-th of those put: as they are from `to` on, or over l from `result` on.
+fn leave(alone: bool, to: u32, result: u32, h: u32, i: u32, l: f32) {
+  let fours = HEAD_DIM / 4u;
+  let o = taken(i);
+  if (!alone) {
+    partials[to + h * (fours + 1u) + i % fours] = o;
+    return;
+  }
+  let most = vec4<f32>(65504.0);
+  let mean = clamp(o / l, -most, most);
+  out[result + h * fours + i % fours] = vec2<u32>(pack2x16float(mean.xy), pack2x16float(mean.zw));
 }
 
 const STEPS: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);

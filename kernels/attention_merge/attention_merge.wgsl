@@ -1,5 +1,6 @@
 // out[t, h] = sum_i exp(m_i - M) o_i / sum_i exp(m_i - M) l_i,  M = max_i m_i
-// over the partial results (o [HEAD_DIM], m, l, 0, 0) of the work items of decode row (t, first item, items).
+// over the partial results (o [HEAD_DIM], m, l, 0, 0) of the work items of decode row (t, first item, items),
+// which has two at least (attention_decode).
 // One workgroup: one decode row, one head. Invocation (slice, four columns) takes every SLICES-th item, four of them
 // in flight, with a running m of its own; the slices are brought together by the same formula.
 @group(0) @binding(0) var<storage, read> step: array<u32>;

@@ -21,13 +21,15 @@ fn route_weight(t: u32, k: u32) -> f32 { return bitcast<f32>(step[step[4] + (t *
 fn head_route_image(t: u32, k: u32) -> u32 { return step[step[5] + (t * step[1] + k) * 2u]; }
 fn head_route_weight(t: u32, k: u32) -> f32 { return bitcast<f32>(step[step[5] + (t * step[1] + k) * 2u + 1u]); }
 
-// Decode attention, work item i: keys [first, end) of one token's sequence; item i writes partial i.
-fn decode_item_token(i: u32) -> u32 { return step[step[6] + i * 4u]; }
+// Decode attention, work item i: keys [first, end) of one token's sequence; item i writes partial i, or the result
+// where it is alone, for these are all of the token's keys.
+fn decode_item_token(i: u32) -> u32 { return step[step[6] + i * 4u] & 0x7fffffffu; }
+fn decode_item_alone(i: u32) -> bool { return (step[step[6] + i * 4u] >> 31u) == 1u; }
 fn decode_item_first(i: u32) -> u32 { return step[step[6] + i * 4u + 1u]; }
 fn decode_item_end(i: u32) -> u32 { return step[step[6] + i * 4u + 2u]; }
 // Its token_table, so that a page is one load away.
 fn decode_item_table(i: u32) -> u32 { return step[step[6] + i * 4u + 3u]; }
-// Decode attention, row i: a token and its items [first, first + count).
+// Decode attention, row i: a token that has several items and these: [first, first + count).
 fn decode_row_token(i: u32) -> u32 { return step[step[7] + i * 4u]; }
 fn decode_row_first(i: u32) -> u32 { return step[step[7] + i * 4u + 1u]; }
 fn decode_row_count(i: u32) -> u32 { return step[step[7] + i * 4u + 2u]; }

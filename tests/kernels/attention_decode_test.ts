@@ -13,6 +13,7 @@ import { dispatch, downloadF16, downloadF32, upload } from "../support/gpu.ts";
 import { type AttentionShape, kvFixture } from "../support/kv_fixture.ts";
 import { attention, attentionHead } from "../support/oracle.ts";
 import { randomFloats, randomSource } from "../support/random.ts";
+import { ALONE } from "../../kernels/step_words.ts";
 import { stepWords } from "../support/step_fixture.ts";
 import { tolerance } from "../support/tolerance.ts";
 
@@ -23,19 +24,23 @@ interface Case extends AttentionShape {
   readonly lengths: readonly number[];
 }
 
-/** One decode row at the end of each sequence, its keys cut into items of `split`. */
-async function decode(test: Case) {
+/** One decode row at the end of each sequence, its keys cut into items of `split`; one of all keys says so. */
+async function decode(test: Case, saying = true) {
   const { heads, headDim, kvHeads, window = 0, split = 64, lengths } = test;
   const random = randomSource(heads * 1000 + headDim);
   const kv = kvFixture(random, test, lengths);
   const q = randomFloats(random, lengths.length * heads * headDim, 1.5);
   const items: number[][] = [];
-  const rows = lengths.map((length, t) => {
+  const rows = lengths.flatMap((length, t) => {
     const first = items.length;
+    if (saying && length <= split) {
+      items.push([ALONE + t, 0, length, 0]);
+      return [];
+    }
     for (let key = 0; key < length; key += split) {
       items.push([t, key, Math.min(length, key + split), 0]);
     }
-    return [t, first, items.length - first, 0];
+    return [[t, first, items.length - first, 0]];
   });
   const step = await upload(stepWords({
     tokenCount: lengths.length,
@@ -56,15 +61,18 @@ async function decode(test: Case) {
       pool0: await upload(kv.slabs[0]),
       pool1: await upload(kv.slabs[1]),
       partials,
+      out,
     },
     attentionDecodeWorkgroups(items.length, heads, kvHeads),
   );
-  await dispatch(
-    attentionMerge,
-    { HEADS: heads, HEAD_DIM: headDim },
-    { step, partials, out },
-    attentionMergeWorkgroups(rows.length, heads),
-  );
+  if (rows.length > 0) {
+    await dispatch(
+      attentionMerge,
+      { HEADS: heads, HEAD_DIM: headDim },
+      { step, partials, out },
+      attentionMergeWorkgroups(rows.length, heads),
+    );
+  }
   return {
     kv,
     q,
@@ -113,6 +121,15 @@ for (const test of CASES) {
     });
   });
 }
+
+Deno.test("an item that is alone leaves, bit for bit, what merging it would", async () => {
+  // Beside one that is not: where both lie in one step.
+  const test = { heads: 7, kvHeads: 1, headDim: 128, lengths: [90, 64, 1, 63], split: 64 };
+  const [alone, merged] = [await decode(test), await decode(test, false)];
+  assertEquals(alone.items.map(([token = 0]) => token >= ALONE), [false, false, true, true, true]);
+  assert(alone.out.every(Number.isFinite));
+  assertEquals(alone.out, merged.out);
+});
 
 Deno.test("attention_decode writes o, m and l of each item, and nothing where the window hides it", async () => {
   const test = { heads: 6, kvHeads: 2, headDim: 40, lengths: [100], window: 40, split: 30 };

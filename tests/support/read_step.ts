@@ -1,7 +1,7 @@
 /** A step's tables as a kernel finds them: an independent reading of kernels/shared/step.wgsl. */
 export interface SeenStep {
   readonly tokens: readonly SeenToken[];
-  readonly decodeItems: readonly { token: number; first: number; end: number }[];
+  readonly decodeItems: readonly { token: number; alone: boolean; first: number; end: number }[];
   readonly decodeRows: readonly { token: number; first: number; count: number }[];
   readonly prefillTiles: readonly { first: number; count: number }[];
   readonly logits: readonly { token: number; sample: readonly number[]; bias: readonly number[] }[];
@@ -60,7 +60,8 @@ export function readStep(
       headRoutes: routes(word(5), t),
     })),
     decodeItems: list(dispatched.decodeItems, (i) => ({
-      token: word(word(6) + i * 4),
+      token: word(word(6) + i * 4) % 2 ** 31,
+      alone: word(word(6) + i * 4) >= 2 ** 31,
       first: word(word(6) + i * 4 + 1),
       end: word(word(6) + i * 4 + 2),
     })),

@@ -109,8 +109,9 @@ Deno.test("stepBounds() leaves no more room than the largest step needs, a few w
   const shape = { kvHeads: 2, window: null, maxRoutes: 2, tileTokens: 64 };
   const used = writeStep(new Uint32Array(bounds.stepWords), planStep(rows, slots, shape).tables);
   // Nothing is left but the prefill tiles that a step of decode rows alone does not have, and the further pieces of
-  // long sequences, of which these have none.
-  assertEquals(bounds.stepWords - used, limits.maxBatchTokens + 4 * DECODE_WORKGROUPS);
+  // long sequences and what brings them together, of which these have none.
+  const pieces = 4 * (DECODE_WORKGROUPS + limits.maxRunning);
+  assertEquals(bounds.stepWords - used, limits.maxBatchTokens + pieces);
 });
 
 Deno.test("stepBounds() takes the model's length, at most 8,192 tokens, where none is asked for", () => {

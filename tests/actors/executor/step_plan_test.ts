@@ -65,13 +65,22 @@ Deno.test("planStep() gives each token either pieces of decode attention or a pr
       assert(!attended.has(token), `token ${token} is attended to twice`);
       attended.add(token);
     };
+    const keysOf = (token: number) => {
+      const past = (step.tokens[token]?.position ?? -1) + 1;
+      return [shape.window === null ? 0 : Math.max(0, past - shape.window), past] as const;
+    };
+    const alone = step.decodeItems.filter((item) => item.alone);
+    for (const { token, first, end } of alone) {
+      once(token);
+      assertEquals([first, end], keysOf(token), "it has all keys");
+    }
     for (const { token, first, count } of step.decodeRows) {
       once(token);
-      const past = (step.tokens[token]?.position ?? -1) + 1;
-      let key = shape.window === null ? 0 : Math.max(0, past - shape.window);
+      let [key, past] = keysOf(token);
       const items = step.decodeItems.slice(first, first + count);
-      assert(items.length === count && count > 0);
+      assert(items.length === count && count > 1);
       for (const item of items) {
+        assert(!item.alone);
         assertEquals([item.token, item.first], [token, key], "pieces follow each other");
         assert(item.end > item.first);
         key = item.end;
@@ -80,7 +89,7 @@ Deno.test("planStep() gives each token either pieces of decode attention or a pr
     }
     assertEquals(
       step.decodeRows.reduce((sum, { count }) => sum + count, 0),
-      step.decodeItems.length,
+      step.decodeItems.length - alone.length,
     );
     const rows = placed(asked);
     for (const { first, count } of step.prefillTiles) {
