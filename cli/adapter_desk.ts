@@ -41,8 +41,13 @@ export class AdapterDesk implements AdapterAdmin {
     return await this.#inTurn(name, () => this.#take(name, path));
   }
 
-  async unload(name: string): Promise<boolean> {
-    return await this.#inTurn(name, () => Promise.resolve(this.#options.registry.remove(name)));
+  /** With a `path`: only where it was loaded from there. */
+  async unload(name: string, path?: string): Promise<boolean> {
+    const { registry } = this.#options;
+    return await this.#inTurn(name, () => {
+      const meant = path === undefined || registry.get(name)?.path === path;
+      return Promise.resolve(meant && registry.remove(name));
+    });
   }
 
   async pin(name: string): Promise<string | null> {
