@@ -102,7 +102,8 @@ const has = async (adapters: AdapterAdmin, name: string): Promise<boolean> =>
 const unknown = (name: string) =>
   new Problem("model_not_found", `The lora adapter '${name}' cannot be found.`, "lora_name");
 
-function requireKey(key: string): MiddlewareHandler<EdgeEnv> {
+/** Lets nobody pass but who sends this bearer key. */
+export function requireKey(key: string): MiddlewareHandler<EdgeEnv> {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   const expected = digest(key);
   return async function requireAdminKey(c, next) {

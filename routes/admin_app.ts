@@ -1,6 +1,6 @@
 import type { AdapterAdmin } from "./adapter_admin.ts";
 import { adapters } from "./adapters.ts";
-import { admin } from "./admin.ts";
+import { admin, requireKey } from "./admin.ts";
 import { bareApp, refuseTheRest } from "./bare_app.ts";
 import { bodyLimit } from "./body_limit.ts";
 import type { EdgeApp } from "./edge.ts";
@@ -15,6 +15,7 @@ export function createAdminApp(deps: {
   const app = bareApp();
   app.use("/v1/*", bodyLimit(deps.maxBodyBytes));
   admin(app, deps.adapters, deps.adminKey);
+  if (deps.adminKey !== null) app.use("/v1/adapters", requireKey(deps.adminKey));
   app.use("/v1/adapters", async (c, next) => {
     c.set("tenant", ANYONE);
     await next();

@@ -126,7 +126,10 @@ Deno.test("an admin's own listener needs the key where there is one", async () =
   for (const [adminKey, status] of [[null, 200], ["secret", 401]] as const) {
     const app = createAdminApp({ adapters, adminKey, maxBodyBytes: 1000 });
     assertEquals((await app.request(LOAD, body)).status, status);
-    const listed = await (await app.request("/v1/adapters")).json();
+    // The list has everybody's adapters.
+    assertEquals((await app.request("/v1/adapters")).status, status);
+    const headers = BEARER;
+    const listed = await (await app.request("/v1/adapters", { headers })).json();
     assertEquals(listed.data.length, 1);
     assertEquals((await app.request("/v1/models")).status, 404);
   }
