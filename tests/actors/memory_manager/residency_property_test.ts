@@ -115,6 +115,10 @@ class World {
         this.#send({ kind: action.kind, adapter: action.adapter });
         break;
       case "pin":
+        // Mostly what was read, as the front does: nothing else can be pinned.
+        if (this.#loads.includes(action.adapter)) {
+          this.#load(this.#loads.indexOf(action.adapter), true);
+        }
         this.#send({ kind: "pin", adapter: action.adapter });
         break;
       default:
