@@ -1,14 +1,18 @@
 import type { AdapterAdmin } from "./adapter_admin.ts";
 import { adapters } from "./adapters.ts";
-import { admin, requireKey } from "./admin.ts";
+import { admin } from "./admin.ts";
 import { bareApp, refuseTheRest } from "./bare_app.ts";
 import { bodyLimit } from "./body_limit.ts";
 import type { EdgeApp } from "./edge.ts";
+import { metrics } from "./metrics.ts";
+import type { Metrics } from "./metrics_registry.ts";
+import { requireKey } from "./require_key.ts";
 import { ANYONE } from "./tenant.ts";
 
 /** What an admin's own listener serves; without a key, whoever reaches it is one. */
 export function createAdminApp(deps: {
   readonly adapters: AdapterAdmin;
+  readonly metrics: Metrics;
   readonly adminKey: string | null;
   readonly maxBodyBytes: number;
 }): EdgeApp {
@@ -21,6 +25,7 @@ export function createAdminApp(deps: {
     await next();
   });
   adapters(app, deps);
+  metrics(app, deps, deps.adminKey === null ? undefined : [deps.adminKey]);
   refuseTheRest(app);
   return app;
 }

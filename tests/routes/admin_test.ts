@@ -122,9 +122,10 @@ Deno.test("without an admin key there is nothing to change adapters with", async
 
 Deno.test("an admin's own listener needs the key where there is one", async () => {
   const adapters = new Names();
+  const { metrics } = openEdge();
   const body = post({ lora_name: "a", lora_path: "/a" });
   for (const [adminKey, status] of [[null, 200], ["secret", 401]] as const) {
-    const app = createAdminApp({ adapters, adminKey, maxBodyBytes: 1000 });
+    const app = createAdminApp({ adapters, metrics, adminKey, maxBodyBytes: 1000 });
     assertEquals((await app.request(LOAD, body)).status, status);
     // The list has everybody's adapters.
     assertEquals((await app.request("/v1/adapters")).status, status);
