@@ -62,12 +62,13 @@ export class AdapterDesk implements AdapterAdmin {
     const places = await this.#options.places();
     const [host, gpu] = [new Set(places?.host), new Set(places?.gpu)];
     return this.#options.registry.list().map((adapter) => {
-      const { name, parent, path, id, state, requests } = adapter;
+      const { name, parent, path, readFrom, id, state, requests } = adapter;
       const registered = state.kind === "registered" ? state : null;
       return {
         name,
         parent,
         path,
+        readFrom,
         revision: id,
         state: whereabouts(adapter, host.has(id), gpu.has(id)),
         error: state.kind === "rejected" ? state.error : null,

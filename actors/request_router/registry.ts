@@ -17,6 +17,8 @@ export interface AdapterEntry {
 /** What a name stands for at this moment. */
 export interface RegisteredAdapter extends AdapterEntry {
   readonly state: AdapterState;
+  /** Where its files are read, which are equal under all their names. */
+  readonly readFrom: string;
   readonly pinned: boolean;
   /** Requests with these files, under any name, that have not ended: those that have had a token, and the rest. */
   readonly requests: { readonly running: number; readonly waiting: number };
@@ -258,8 +260,8 @@ export class AdapterRegistry {
     if (!revision) {
       throw new Error(`Cannot name adapter: its revision is gone, received ${entry.id}`);
     }
-    const { state, pinned, running, waiting } = revision;
-    return { ...entry, state, pinned, requests: { running, waiting } };
+    const { state, path: readFrom, pinned, running, waiting } = revision;
+    return { ...entry, state, readFrom, pinned, requests: { running, waiting } };
   }
 }
 
