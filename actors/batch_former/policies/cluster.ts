@@ -26,6 +26,7 @@ export function cluster(adapters: number, agingMs: number): Policy {
       yield* jobs.filter((job) => !stranger(job));
       yield* strangers.filter((job) => !due.has(job));
     },
+    admitted: (job) => void due.delete(job),
   };
 }
 
