@@ -114,6 +114,7 @@ async function serve(config: Config): Promise<void> {
     const adminApp = createAdminApp({
       ...config,
       adapters: supply.desk,
+      metrics,
       adminKey: config.adminKey ?? null,
     });
     listen({

@@ -41,8 +41,13 @@ export class AdapterDesk implements AdapterAdmin {
     return await this.#inTurn(name, () => this.#take(name, path));
   }
 
-  async unload(name: string): Promise<boolean> {
-    return await this.#inTurn(name, () => Promise.resolve(this.#options.registry.remove(name)));
+  /** With a `path`: only where it was loaded from there. */
+  async unload(name: string, path?: string): Promise<boolean> {
+    const { registry } = this.#options;
+    return await this.#inTurn(name, () => {
+      const meant = path === undefined || registry.get(name)?.path === path;
+      return Promise.resolve(meant && registry.remove(name));
+    });
   }
 
   async pin(name: string): Promise<string | null> {
@@ -57,12 +62,13 @@ export class AdapterDesk implements AdapterAdmin {
     const places = await this.#options.places();
     const [host, gpu] = [new Set(places?.host), new Set(places?.gpu)];
     return this.#options.registry.list().map((adapter) => {
-      const { name, parent, path, id, state, requests } = adapter;
+      const { name, parent, path, readFrom, id, state, requests } = adapter;
       const registered = state.kind === "registered" ? state : null;
       return {
         name,
         parent,
         path,
+        readFrom,
         revision: id,
         state: whereabouts(adapter, host.has(id), gpu.has(id)),
         error: state.kind === "rejected" ? state.error : null,

@@ -44,8 +44,13 @@ export class AdapterWatcher {
   /** Names to be loaded as soon as there is a lane. */
   readonly #waiting = new Set<string>();
   readonly #loading = new Set<Promise<void>>();
+  readonly #unloading = new Set<Promise<void>>();
+  /** Names below which the system does not let us look, of which the operator knows. */
+  readonly #closed = new Set<string>();
   #swept = 0;
+  /** When the directory was last listed, and its times then. */
   #listedAt = -Infinity;
+  #listed = "";
   #looking = false;
   /** The last look failed, and the operator knows. */
   #broken = false;
@@ -79,7 +84,12 @@ export class AdapterWatcher {
         this.#seen.set(name, { last, taken: last });
       } catch (error) {
         print(`Cannot register adapter: ${(error as Error).message}, received ${path}`);
-        const last = await signature(path);
+        let last: string | null = null;
+        try {
+          last = await signature(path);
+        } catch {
+          this.#closed.add(name);
+        }
         // What lacks a file may only be on its way.
         this.#seen.set(name, { last: last ?? "", taken: last });
       }
@@ -97,7 +107,7 @@ export class AdapterWatcher {
     this.#looking = true;
     try {
       const names = new Set(await this.#list());
-      for (const name of this.#seen.keys()) if (!names.has(name)) await this.#gone(name);
+      for (const name of this.#seen.keys()) if (!names.has(name)) this.#gone(name);
       for (const name of this.#due(names)) await this.#lookAt(name);
       this.#broken = false;
     } catch (error) {
@@ -111,7 +121,9 @@ export class AdapterWatcher {
 
   /** Resolves when what was found has been loaded, or refused. */
   async settled(): Promise<void> {
-    while (this.#loading.size > 0) await Promise.all(this.#loading);
+    while (this.#loading.size + this.#unloading.size > 0) {
+      await Promise.all([...this.#loading, ...this.#unloading]);
+    }
   }
 
   #path(name: string): string {
@@ -123,10 +135,15 @@ export class AdapterWatcher {
     const { directory } = this.#options;
     const names: string[] = [];
     try {
-      const changedAt = (await Deno.stat(directory)).mtime?.getTime() ?? Infinity;
-      // A directory's time may be that of an earlier look within the same moment.
-      if (changedAt + 2000 < this.#listedAt) return [...this.#seen.keys()];
-      this.#listedAt = Date.now();
+      const { mtime, ctime } = await Deno.stat(directory);
+      const times = `${mtime?.getTime()} ${ctime?.getTime()}`;
+      const changedAt = Math.max(mtime?.getTime() ?? Infinity, ctime?.getTime() ?? 0);
+      // Compared and not only old: rsync gives a directory the time that it had elsewhere, and a file server may have
+      // another clock. Its times may also be those of an earlier look within the same moment.
+      if (times === this.#listed && changedAt + 2000 < this.#listedAt) {
+        return [...this.#seen.keys()];
+      }
+      [this.#listedAt, this.#listed] = [Date.now(), times];
       for await (const entry of Deno.readDir(directory)) {
         if (entry.isDirectory || entry.isSymlink) names.push(entry.name);
       }
@@ -154,10 +171,24 @@ export class AdapterWatcher {
 
   async #lookAt(name: string): Promise<void> {
     const path = this.#path(name);
-    const now = await signature(path);
     const seen = this.#seen.get(name);
+    let now: string | null;
+    try {
+      now = await signature(path);
+    } catch (error) {
+      // It is not gone, and no reason not to look at the others. It is looked at until that can be.
+      this.#seen.set(name, { last: "", taken: seen?.taken ?? null });
+      if (!this.#closed.has(name)) {
+        this.#options.print(
+          `Cannot look at adapter: ${(error as Error).message}, received ${path}`,
+        );
+      }
+      this.#closed.add(name);
+      return;
+    }
+    this.#closed.delete(name);
     if (now === null) {
-      if (seen?.taken) await this.#gone(name);
+      if (seen?.taken) this.#gone(name);
       // Its files may come long after it: it is looked at until they do.
       this.#seen.set(name, { last: "", taken: null });
       return;
@@ -195,13 +226,19 @@ export class AdapterWatcher {
     }
   }
 
-  /** Its files are not there any more; one that was loaded from elsewhere since stays. */
-  async #gone(name: string): Promise<void> {
+  /** Its files are not there any more. Not awaited: it may be being loaded, by whom only its own name is to wait for. */
+  #gone(name: string): void {
     this.#seen.delete(name);
     this.#waiting.delete(name);
-    if (this.#options.registry.get(name)?.path !== this.#path(name)) return;
-    await this.#options.desk.unload(name);
-    this.#options.print(`adapters: ${name} is gone`);
+    this.#closed.delete(name);
+    const unloading = this.#unload(name).finally(() => this.#unloading.delete(unloading));
+    this.#unloading.add(unloading);
+  }
+
+  async #unload(name: string): Promise<void> {
+    const { desk, print } = this.#options;
+    // One that was loaded from elsewhere since stays.
+    if (await desk.unload(name, this.#path(name))) print(`adapters: ${name} is gone`);
   }
 
   /** Lets the system tell of changes, where it can: sweeping a large directory takes its time. */

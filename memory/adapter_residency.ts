@@ -108,9 +108,10 @@ export class AdapterResidency {
     return pagesOf([...this.#residents.values()].filter((r) => r.arriving && r.pins === 0));
   }
 
-  /** Pages of adapters that are there and that no request has pinned: what eviction can give. */
-  get idle(): PageCounts {
-    return this.#idle;
+  /** Pages of adapters that are there, that no request has pinned, and that were last used before `before`. */
+  idle(before = Infinity): PageCounts {
+    if (before === Infinity) return this.#idle;
+    return pagesOf([...this.#residents.values()].filter((r) => isIdle(r) && r.lastUsed < before));
   }
 
   /** Resident adapters; the same array until it changes. */
@@ -187,9 +188,7 @@ export class AdapterResidency {
    * false, and nothing evicted, if they cannot.
    */
   makeRoom(needed: PageCounts, tick: number, before = Infinity): boolean {
-    const idle = before === Infinity ? this.#idle : pagesOf(
-      [...this.#residents.values()].filter((r) => isIdle(r) && r.lastUsed < before),
-    );
+    const idle = this.idle(before);
     const layerShort = () => needed.layerPages - this.#layers.free;
     const headShort = () => needed.headPages - this.#heads.free;
     if (layerShort() > idle.layerPages || headShort() > idle.headPages) return false;
@@ -198,10 +197,10 @@ export class AdapterResidency {
     return true;
   }
 
-  /** When the idle adapter whose layer pages go next was last used; null where there is none. */
-  idleSince(tick: number): number | null {
-    if (this.#idle.layerPages === 0) return null;
-    return this.#residents.get(this.#worst("layerPages", tick, Infinity))?.lastUsed ?? null;
+  /** When the idle adapter whose layer pages go next was last used, before `before`; null where there is none. */
+  idleSince(tick: number, before: number): number | null {
+    if (this.idle(before).layerPages === 0) return null;
+    return this.#residents.get(this.#worst("layerPages", tick, before))?.lastUsed ?? null;
   }
 
   /** @throws {Error} where counts disagree; the page pools check the pages themselves. */

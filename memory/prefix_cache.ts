@@ -152,8 +152,8 @@ export class PrefixCache {
       if (!space.adapters.includes(adapter)) continue;
       this.#spaces.delete(space.name);
       space.dropped = true;
+      for (const block of [...below(space)]) if (this.#idle.has(block)) this.#remove(block);
     }
-    for (const block of [...this.#idle]) if (spaceOf(block).dropped) this.#remove(block);
   }
 
   /** The pages of each block, for integrity checks. */
@@ -248,12 +248,6 @@ export class PrefixCache {
     const empty = space.readers === 0 && space.children.size === 0;
     if (empty && this.#spaces.get(space.name) === space) this.#spaces.delete(space.name);
   }
-}
-
-function spaceOf(block: Block): Space {
-  let at: Block | Space = block;
-  while ("parent" in at) at = at.parent;
-  return at;
 }
 
 function* below(space: Space): Iterable<Block> {

@@ -14,6 +14,8 @@ import { PageTable } from "./page_table.ts";
 import type { Written } from "./prefix.ts";
 import { PrefixCache } from "./prefix_cache.ts";
 
+type Shortage = { readonly neededPages: number; readonly freePages: number };
+
 /** KV of sequences and adapters of any rank in one pool of pages, first come, first served. */
 export class UnifiedMemory {
   readonly #layers: PagePool;
@@ -107,10 +109,9 @@ export class UnifiedMemory {
     const size = this.#adapters.size(adapter);
     if (!size) return null;
     const layerPages = size.layerPages + this.#table.pagesFor(spareTokens);
-    while (this.#layers.free < layerPages && this.#prefixes && this.#prefixes.oldest !== null) {
-      this.#prefixes.evict();
-    }
-    if (!this.#adapters.makeRoom({ ...size, layerPages }, tick, tick)) return null;
+    // Nothing is given up for what cannot be had all the same.
+    if (this.#shortage({ ...size, layerPages }, 0, tick)) return null;
+    this.#makeRoom({ ...size, layerPages }, tick, tick);
     this.#adapters.bringIn(adapter, tick);
     return this.#placed([adapter])[0] ?? null;
   }
@@ -130,7 +131,7 @@ export class UnifiedMemory {
     return this.#adapters.arrivingIdle.layerPages;
   }
 
-  /** Adapters evicted from the GPU to make room, since the start. */
+  /** Adapters evicted from the GPU to make room. */
   get evictions(): number {
     return this.#adapters.evictions;
   }
@@ -229,17 +230,21 @@ export class UnifiedMemory {
   /**
    * Frees what is there to be evicted: of cached KV and idle adapters whichever has lain unused longer. A page
    * of KV costs more to make again than a page of an adapter to copy, but is less likely to be asked for
-   * again; as neither is known, time alone decides.
+   * again; as neither is known, time alone decides. Adapters only where they were last used before `before`.
    */
-  #makeRoom(needed: PageCounts, tick: number): void {
-    while (this.#layers.free < needed.layerPages) {
-      const block = this.#prefixes?.oldest ?? null;
+  #makeRoom(needed: PageCounts, tick: number, before = Infinity): void {
+    let adapter: number | null | undefined; // looked for among thousands: the same until it goes
+    while (this.#layers.free < needed.layerPages && this.#prefixes) {
+      const block = this.#prefixes.oldest;
       if (block === null) break;
-      const adapter = this.#adapters.idleSince(tick);
-      if (adapter === null || block <= adapter) this.#prefixes?.evict();
-      else this.#adapters.makeRoom({ layerPages: this.#layers.free + 1, headPages: 0 }, tick);
+      if (adapter === undefined) adapter = this.#adapters.idleSince(tick, before);
+      if (adapter === null || block <= adapter) this.#prefixes.evict();
+      else {
+        this.#adapters.makeRoom({ layerPages: this.#layers.free + 1, headPages: 0 }, tick, before);
+        adapter = undefined;
+      }
     }
-    this.#adapters.makeRoom(needed, tick);
+    this.#adapters.makeRoom(needed, tick, before);
   }
 
   #placed(adapters: readonly AdapterId[]): PlacedAdapter[] {
@@ -250,10 +255,11 @@ export class UnifiedMemory {
   }
 
   /** The pool that lacks pages for `needed` (and, for the layers, `spare` more), or null. */
-  #shortage(needed: PageCounts, spare: number): { neededPages: number; freePages: number } | null {
+  #shortage(needed: PageCounts, spare: number, before = Infinity): Shortage | null {
+    const idle = this.#adapters.idle(before);
     const cached = this.#prefixes?.idlePages ?? 0;
-    const layers = this.#layers.free + this.#adapters.idle.layerPages + cached;
-    const heads = this.#heads.free + this.#adapters.idle.headPages;
+    const layers = this.#layers.free + idle.layerPages + cached;
+    const heads = this.#heads.free + idle.headPages;
     if (needed.layerPages > 0 && needed.layerPages + spare > layers) {
       return { neededPages: needed.layerPages + spare, freePages: layers };
     }
@@ -266,9 +272,8 @@ export class UnifiedMemory {
     const unknown = adapters.find((adapter) => !this.#adapters.size(adapter));
     if (unknown !== undefined) return `Cannot use adapter: it is not loaded, received ${unknown}`;
     // What is kept for good is room that there is not.
-    const { layerPages, headPages } = this.#sizeOf([
-      ...new Set([...adapters, ...this.#adapters.kept]),
-    ]);
+    const all = [...new Set([...adapters, ...this.#adapters.kept])];
+    const { layerPages, headPages } = this.#sizeOf(all);
     const kvPages = this.#table.pagesFor(tokens);
     const what = `${tokens} tokens` + (adapters.length > 0 ? " and the adapters they use" : "");
     return this.#tooLarge({ layerPages: layerPages + kvPages, headPages }, what);

@@ -23,6 +23,8 @@ export interface DescribedAdapter {
   readonly name: string;
   readonly parent: string;
   readonly path: string;
+  /** Where its files are read: the path of another name, maybe, where they are equal. */
+  readonly readFrom: string;
   /** SHA-256 of its files. */
   readonly revision: string;
   /** Where it is now; `registered`: on disk, ready to be read. */

@@ -40,10 +40,11 @@ export function adapters(app: EdgeApp, { adapters }: Pick<EdgeDeps, "adapters">)
   app.openapi(route, async (c) => {
     const tenant = c.get("tenant");
     const all = (await adapters.list()).filter(({ name }) => mayUse(tenant, name));
-    const data = all.map(({ name: id, path: _, ...rest }) => ({
+    const data = all.map(({ name: id, path: _, readFrom, error, ...rest }) => ({
       id,
       object: "adapter" as const,
       ...rest,
+      error: error?.replaceAll(readFrom, "its directory") ?? null,
     }));
     return c.json({ object: "list" as const, data }, 200);
   });

@@ -1,9 +1,8 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import { createRoute, z } from "@hono/zod-openapi";
-import type { MiddlewareHandler } from "hono";
 import type { AdapterAdmin, LoadRefusal } from "./adapter_admin.ts";
-import type { EdgeApp, EdgeEnv } from "./edge.ts";
+import type { EdgeApp } from "./edge.ts";
 import { Problem, type ProblemKind } from "./problem.ts";
+import { requireKey } from "./require_key.ts";
 import { FAILURES } from "./responses.ts";
 
 const LoadBody = z.strictObject({
@@ -101,15 +100,3 @@ const has = async (adapters: AdapterAdmin, name: string): Promise<boolean> =>
 
 const unknown = (name: string) =>
   new Problem("model_not_found", `The lora adapter '${name}' cannot be found.`, "lora_name");
-
-function requireKey(key: string): MiddlewareHandler<EdgeEnv> {
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  const expected = digest(key);
-  return async function requireAdminKey(c, next) {
-    const token = /^Bearer +(\S+) *$/i.exec(c.req.header("authorization") ?? "")?.[1] ?? "";
-    if (!timingSafeEqual(digest(token), expected)) {
-      throw new Problem("invalid_api_key", "The admin key is missing or wrong.");
-    }
-    await next();
-  };
-}

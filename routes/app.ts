@@ -19,9 +19,12 @@ export function createApp(deps: EdgeDeps): EdgeApp {
   // Before the clients' keys are asked for: theirs is another.
   if (deps.adapters && deps.adminKey !== undefined) admin(app, deps.adapters, deps.adminKey);
   app.use("/v1/*", auth(deps));
-  for (const endpoint of [completions, chatCompletions, models, adapters, health, metrics]) {
+  for (const endpoint of [completions, chatCompletions, models, adapters, health]) {
     endpoint(app, deps);
   }
+  // They name adapters, of which no tenant is to learn another's.
+  const { apiKeys, adminKey = [] } = deps;
+  metrics(app, deps, deps.tenants && apiKeys.concat(adminKey));
   docs(app, { authenticated: deps.apiKeys.length > 0 || deps.tenants !== undefined });
   refuseTheRest(app);
   return app;

@@ -3,6 +3,7 @@ import type { MiddlewareHandler } from "hono";
 import { matchedRoutes } from "hono/route";
 import type { EdgeApp, EdgeDeps } from "./edge.ts";
 import type { Metrics } from "./metrics_registry.ts";
+import { requireKey } from "./require_key.ts";
 
 const route = createRoute({
   method: "get",
@@ -17,8 +18,13 @@ const route = createRoute({
   },
 });
 
-/** GET /metrics. */
-export function metrics(app: EdgeApp, deps: EdgeDeps): void {
+/** GET /metrics; with `keys` only for who sends one of them. */
+export function metrics(
+  app: EdgeApp,
+  deps: Pick<EdgeDeps, "metrics">,
+  keys?: readonly string[],
+): void {
+  if (keys) app.use("/metrics", requireKey(...keys));
   app.openapi(route, async (c) => {
     const { text, contentType } = await deps.metrics.render();
     return c.text(text, 200, { "content-type": contentType });

@@ -188,12 +188,14 @@ export class AdapterStore {
       return;
     }
     this.#traffic.count("failedLoads");
-    adapter.failure = { error, retryAtMs: nowMs + this.#limits.retryMs };
+    // Clients hear it, and a directory may be that of another tenant's name for equal files.
+    const told = error.replaceAll(adapter.path, "its directory");
+    adapter.failure = { error: told, retryAtMs: nowMs + this.#limits.retryMs };
     if (!adapter.shape) {
       out.events.push({ kind: "adapter_rejected", epoch: this.#epoch, adapter: id, error });
     }
     if (!this.#awaited.delete(id)) return;
-    out.former.push({ kind: "adapter_unavailable", adapter: id, error });
+    out.former.push({ kind: "adapter_unavailable", adapter: id, error: told });
   }
 
   /** @throws {Error} where the images kept and the count of their bytes disagree. */

@@ -229,7 +229,11 @@ export class MemoryManager {
   }
 
   #pin(adapter: AdapterId, nowMs: number): EngineEvent {
-    const error = this.#store.refusal(adapter, nowMs) ??
+    // What was never read may be of any size, and what was refused when it was read is not to be read for ever.
+    const unread = this.#store.shape(adapter)
+      ? null
+      : `Cannot pin adapter: its files have not been read, received ${adapter}`;
+    const error = this.#store.refusal(adapter, nowMs) ?? unread ??
       this.#memory.keepAdapter(adapter, this.#limits.sequenceTokens);
     return { kind: "adapter_pinned", epoch: this.#epoch, adapter, error };
   }

@@ -1,8 +1,8 @@
 import type { AdapterId } from "../../memory/ids.ts";
-import type { AdapterShape } from "../../models/adapter_image.ts";
 import type { AdapterCommand } from "../engine_protocol.ts";
 import { checkAdapterName } from "./adapter_name.ts";
 import type { EngineEvent } from "./protocol.ts";
+import { type AdapterState, newRevision, registering, type Revision } from "./revision.ts";
 
 /** A name, and the files that it stands for. */
 export interface AdapterEntry {
@@ -14,14 +14,11 @@ export interface AdapterEntry {
   readonly parent: string;
 }
 
-export type AdapterState =
-  | { readonly kind: "registering" }
-  | { readonly kind: "registered"; readonly rank: number; readonly bytes: number }
-  | { readonly kind: "rejected"; readonly error: string };
-
 /** What a name stands for at this moment. */
 export interface RegisteredAdapter extends AdapterEntry {
   readonly state: AdapterState;
+  /** Where its files are read, which are equal under all their names. */
+  readonly readFrom: string;
   readonly pinned: boolean;
   /** Requests with these files, under any name, that have not ended: those that have had a token, and the rest. */
   readonly requests: { readonly running: number; readonly waiting: number };
@@ -31,24 +28,6 @@ type AdapterEvent = Extract<
   EngineEvent,
   { kind: "adapter_registered" | "adapter_rejected" | "adapter_pinned" }
 >;
-
-/** One content of files. It lives for as long as a name stands for it or a request uses it. */
-interface Revision {
-  readonly id: AdapterId;
-  path: string;
-  state: AdapterState;
-  /** What an engine found in the files: the next one need not read them again to know. */
-  shape: AdapterShape | null;
-  readonly names: Set<string>;
-  /** What keeps it beside its names: requests, and loads under way. */
-  uses: number;
-  waiting: number;
-  running: number;
-  pinned: boolean;
-  /** Resolved by the engine's next word on it. */
-  verdict: PromiseWithResolvers<AdapterState> | null;
-  pinVerdict: PromiseWithResolvers<string | null> | null;
-}
 
 /**
  * The adapters by name, and what the engine thinks of their files; it outlives every engine. New files under an
@@ -88,19 +67,16 @@ export class AdapterRegistry {
     revision.uses++; // not to be forgotten meanwhile
     try {
       const state = revision.state.kind === "registering"
-        ? await (revision.verdict ??= Promise.withResolvers()).promise
+        ? await verdictOn(revision)
         : revision.state;
       if (state.kind !== "registered") return state;
       const before = this.#entries.get(entry.name);
       this.#take(entry, revision);
       this.#settlePath(revision);
       if (!before || before.id === entry.id) return state;
-      const old = this.#revisions.get(before.id);
+      const pinned = this.#revisions.get(before.id)?.pins.has(entry.name);
       this.#leave(before);
-      if (old?.pinned) {
-        this.#unpin(old);
-        await this.pin(entry.name);
-      }
+      if (pinned) await this.pin(entry.name);
       return state;
     } finally {
       revision.uses--;
@@ -147,15 +123,26 @@ export class AdapterRegistry {
   async pin(name: string): Promise<string | null> {
     const revision = this.#named(name);
     if (!revision) return `Cannot pin adapter: it is unknown, received "${name}"`;
+    if (revision.state.kind === "registering") {
+      // How much room it needs is not known before. Then the name may stand for something else.
+      revision.uses++;
+      await verdictOn(revision);
+      revision.uses--;
+      this.#retire(revision);
+      return await this.pin(name);
+    }
+    if (revision.state.kind === "rejected") return revision.state.error;
+    revision.pins.add(name);
     if (revision.pinned) return null;
     revision.pinVerdict ??= Promise.withResolvers();
     this.#follower({ kind: "pin", adapter: revision.id });
     return await revision.pinVerdict.promise;
   }
 
+  /** Lets what the name stands for go again, unless another name of it is pinned. */
   unpin(name: string): void {
     const revision = this.#named(name);
-    if (revision) this.#unpin(revision);
+    if (revision) this.#unpin(revision, name);
   }
 
   get(name: string): RegisteredAdapter | null {
@@ -181,10 +168,10 @@ export class AdapterRegistry {
   /** What a new engine must be told; what changes later, the follower hears. */
   commands(): AdapterCommand[] {
     return [...this.#revisions.values()].flatMap((revision) => {
-      const { id: adapter, pinned, pinVerdict } = revision;
-      return pinned || pinVerdict ? [registering(revision), { kind: "pin", adapter }] : [
-        registering(revision),
-      ];
+      const { id: adapter, pins } = revision;
+      return pins.size > 0
+        ? [registering(revision), { kind: "pin", adapter }]
+        : [registering(revision)];
     });
   }
 
@@ -193,7 +180,8 @@ export class AdapterRegistry {
     const revision = this.#revisions.get(event.adapter);
     if (!revision) return;
     if (event.kind === "adapter_pinned") {
-      revision.pinned = event.error === null;
+      if (event.error !== null) revision.pins.clear();
+      revision.pinned = revision.pins.size > 0;
       revision.pinVerdict?.resolve(event.error);
       revision.pinVerdict = null;
       return;
@@ -207,7 +195,8 @@ export class AdapterRegistry {
     revision.verdict = null;
   }
 
-  #unpin(revision: Revision): void {
+  #unpin(revision: Revision, name: string): void {
+    if (!revision.pins.delete(name) || revision.pins.size > 0) return;
     revision.pinned = false;
     this.#follower({ kind: "unpin", adapter: revision.id });
   }
@@ -221,19 +210,7 @@ export class AdapterRegistry {
   #revision({ id, path }: AdapterEntry): Revision {
     const known = this.#revisions.get(id);
     if (known && known.state.kind !== "rejected") return known;
-    const revision = known ?? {
-      id,
-      path,
-      state: { kind: "registering" },
-      shape: null,
-      names: new Set(),
-      uses: 0,
-      waiting: 0,
-      running: 0,
-      pinned: false,
-      verdict: null,
-      pinVerdict: null,
-    };
+    const revision = known ?? newRevision(id, path);
     revision.path = path;
     revision.state = { kind: "registering" };
     this.#undecided++;
@@ -252,6 +229,7 @@ export class AdapterRegistry {
     const revision = this.#revisions.get(id);
     if (!revision) return;
     revision.names.delete(name);
+    this.#unpin(revision, name);
     this.#settlePath(revision);
     this.#retire(revision);
   }
@@ -282,14 +260,11 @@ export class AdapterRegistry {
     if (!revision) {
       throw new Error(`Cannot name adapter: its revision is gone, received ${entry.id}`);
     }
-    const { state, pinned, running, waiting } = revision;
-    return { ...entry, state, pinned, requests: { running, waiting } };
+    const { state, path: readFrom, pinned, running, waiting } = revision;
+    return { ...entry, state, readFrom, pinned, requests: { running, waiting } };
   }
 }
 
-const registering = ({ id, path, shape }: Revision): AdapterCommand => ({
-  kind: "register",
-  adapter: id,
-  path,
-  ...(shape && { known: shape }),
-});
+/** Resolves with what the engine says next of the files. */
+const verdictOn = (revision: Revision): Promise<AdapterState> =>
+  (revision.verdict ??= Promise.withResolvers()).promise;

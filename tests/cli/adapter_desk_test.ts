@@ -17,6 +17,7 @@ Deno.test("AdapterDesk loads what lies below its roots, by absolute and relative
     name: "one",
     parent: "demo",
     path: `${root.path}/one`,
+    readFrom: `${root.path}/one`,
     state: "host",
     error: null,
     rank: 8,
@@ -127,4 +128,14 @@ Deno.test("unloading tells the engine, so that memory is given back (vLLM #42207
   assertEquals(await desk.unload("a"), true);
   assertEquals(told.at(-1), { kind: "unregister", adapter: id });
   assertEquals(await desk.list(), []);
+});
+
+Deno.test("AdapterDesk tells where the files of a name are read, which may be another name's directory", async () => {
+  await using root = await tempDirectory();
+  for (const name of ["a", "b"]) await copyAdapter("upper", `${root.path}/${name}`);
+  const { desk } = deskOf(root.path);
+  for (const name of ["a", "b"]) await desk.load(name, `${root.path}/${name}`, false);
+  const listed = (await desk.list()).map(({ name, path, readFrom }) => [name, path, readFrom]);
+  const [a, b] = [`${root.path}/a`, `${root.path}/b`];
+  assertEquals(listed, [["a", a, a], ["b", b, a]]);
 });

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { AdapterRegistry } from "../../actors/request_router/registry.ts";
 import { AdapterWatcher } from "../../cli/adapter_watcher.ts";
+import { epoch } from "../../memory/ids.ts";
 import { copyAdapter, demoAdapters, deskOf, tempDirectory } from "./adapter_fixture.ts";
 
 async function watching(directory: string) {
@@ -16,6 +18,11 @@ async function watching(directory: string) {
   };
   const names = () => registry.list().map(({ name }) => name).sort();
   return { watcher, look, registry, lines, names, told };
+}
+
+/** The files' digest is known, and the engine is asked. */
+async function untilLoading(registry: AdapterRegistry): Promise<void> {
+  while (registry.progress.all === 0) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 Deno.test("AdapterWatcher names adapters after their directories, and knows them by their content", async () => {
@@ -205,4 +212,79 @@ Deno.test("adapters dropped in by the hundred follow each other without another 
   await watcher.settled();
   assertEquals(new Set(loaded).size, all.length - 1, "one was gone before its turn");
   assertEquals(loaded.length, all.length - 1);
+});
+
+Deno.test("a sub-directory that cannot be looked at keeps no other from being served, nor from being found later", async () => {
+  await using directory = await tempDirectory();
+  await copyAdapter("upper", `${directory.path}/there`);
+  // As with lost+found of a volume's root, which only root may enter, the system refuses to look below it.
+  await Deno.symlink(`${directory.path}/loop`, `${directory.path}/loop`);
+  const { look, names, lines } = await watching(directory.path);
+  assertEquals(names(), ["there"]);
+  await copyAdapter("reverse", `${directory.path}/zebra`);
+  await look(4);
+  assertEquals(names(), ["there", "zebra"]);
+  assertEquals(lines.filter((line) => line.includes("/loop")).length, 1, "told once");
+  await Deno.remove(`${directory.path}/loop`);
+  await copyAdapter("reverse", `${directory.path}/loop`);
+  await look(4);
+  assertEquals(names(), ["loop", "there", "zebra"]);
+});
+
+Deno.test("an adapter that cannot be looked at for a while is not gone", async () => {
+  await using directory = await tempDirectory();
+  await using elsewhere = await tempDirectory();
+  await copyAdapter("upper", `${elsewhere.path}/upper`);
+  await Deno.symlink(`${elsewhere.path}/upper`, `${directory.path}/a`);
+  const { look, names, lines } = await watching(directory.path);
+  await Deno.remove(`${directory.path}/a`);
+  await Deno.symlink(`${directory.path}/a`, `${directory.path}/a`);
+  await look(3);
+  assertEquals(names(), ["a"]);
+  assertEquals(lines.length, 1);
+  await Deno.remove(`${directory.path}/a`);
+  await look(1);
+  assertEquals(names(), []);
+});
+
+Deno.test("what rsync -a brings is found, though it gives the directory its old time again", async () => {
+  await using directory = await tempDirectory();
+  await copyAdapter("upper", `${directory.path}/a`);
+  const longAgo = Date.now() / 1000 - 3600;
+  await Deno.utime(directory.path, longAgo, longAgo);
+  const { look, names } = await watching(directory.path);
+  await look(2);
+  await copyAdapter("reverse", `${directory.path}/b`);
+  await Deno.utime(directory.path, longAgo, longAgo);
+  await look(2);
+  assertEquals(names(), ["a", "b"]);
+  await Deno.remove(`${directory.path}/a`, { recursive: true });
+  await Deno.utime(directory.path, longAgo, longAgo);
+  await look(1);
+  assertEquals(names(), ["b"]);
+});
+
+Deno.test("a directory removed while it is being loaded leaves no adapter, and the look goes on", async () => {
+  await using directory = await tempDirectory();
+  const { registry, desk } = deskOf();
+  const gate = Promise.withResolvers<void>();
+  const print = () => {};
+  const parent = "demo";
+  const watcher = new AdapterWatcher({ directory: directory.path, registry, desk, parent, print });
+  await watcher.start();
+  await copyAdapter("reverse", `${directory.path}/a`);
+  // The engine has read the files, and its answer is on its way.
+  registry.follow((command) => {
+    if (command.kind !== "register") return;
+    const event = { kind: "adapter_registered", epoch: epoch(1), rank: 8, bytes: 1024 } as const;
+    gate.promise.then(() => registry.note({ ...event, adapter: command.adapter }));
+  });
+  await watcher.look();
+  await watcher.look();
+  await untilLoading(registry);
+  await Deno.remove(`${directory.path}/a`, { recursive: true });
+  await watcher.look();
+  gate.resolve();
+  await watcher.settled();
+  assertEquals(registry.list(), []);
 });

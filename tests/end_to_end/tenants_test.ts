@@ -17,7 +17,7 @@ const tell = { temperature: 0, max_tokens: 12 } as const;
 Deno.test("tenants share a server that real scrapes read meanwhile, and a changed file counts without a restart", async () => {
   const path = await Deno.makeTempFile({ suffix: ".json" });
   await Deno.writeTextFile(path, tenants("beta-key"));
-  await using server = await startServer({ args: ["--tenant-file", path] });
+  await using server = await startServer({ args: ["--tenant-file", path, "--api-key", "scraper"] });
   const client = (apiKey: string) =>
     new OpenAI({ baseURL: `${server.url}/v1`, apiKey, maxRetries: 0 });
   const say = async (apiKey: string, model: string) => {
@@ -25,7 +25,9 @@ Deno.test("tenants share a server that real scrapes read meanwhile, and a change
     const { choices } = await client(apiKey).chat.completions.create({ model, messages, ...tell });
     return choices[0]?.message.content;
   };
-  const scrape = async () => readExposition(await (await fetch(`${server.url}/metrics`)).text());
+  const scraper = { headers: { authorization: "Bearer scraper" } };
+  const scrape = async () =>
+    readExposition(await (await fetch(`${server.url}/metrics`, scraper)).text());
 
   let done = false;
   const scraping = (async () => {

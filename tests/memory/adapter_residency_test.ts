@@ -74,11 +74,11 @@ Deno.test("an adapter pinned by two requests is idle again when both have let go
   assert(adapters.pin(small, request));
   assertEquals(adapters.pin(small, request), false);
   adapters.pin(small, other);
-  const idle = adapters.idle.layerPages;
+  const idle = adapters.idle().layerPages;
   adapters.unpinAll(request, 3);
-  assertEquals(adapters.idle.layerPages, idle);
+  assertEquals(adapters.idle().layerPages, idle);
   adapters.unpinAll(other, 3);
-  assertEquals(adapters.idle.layerPages, idle + 2);
+  assertEquals(adapters.idle().layerPages, idle + 2);
   adapters.checkIntegrity();
 });
 
@@ -95,7 +95,7 @@ Deno.test("an adapter on its way is not evicted, and is idle when it has arrived
   adapters.makeRoom(layerPages(10), 2);
   adapters.bringIn(large, 3);
   assert(adapters.isArriving(large));
-  assertEquals(adapters.idle.layerPages, 0);
+  assertEquals(adapters.idle().layerPages, 0);
   assertEquals(adapters.arrivingIdle.layerPages, 6);
   assertEquals(adapters.makeRoom(layerPages(5), 9), false);
   adapters.pin(large, request);

@@ -235,3 +235,28 @@ Deno.test("any sequences with common prefixes keep every page in place, and find
   );
   assert(found > 200, `${found} tokens were found`);
 });
+
+Deno.test("forgetting adapters without cached blocks takes no look at those of all others", () => {
+  const blocks = 20_000;
+  const length = 200 * BLOCK;
+  const sequences = new Sequences(blocks + 400);
+  const timeOf = (work: () => void) => {
+    const start = performance.now();
+    work();
+    return performance.now() - start;
+  };
+  const filling = timeOf(() => {
+    for (let i = 0; i < blocks / 200; i++) {
+      const tokens = Array.from({ length }, (_, at) => i * length + at);
+      sequences.open(`${i}`, tokens, `space ${i}`, `adapter ${i}`);
+      sequences.write(`${i}`, tokens, length);
+      sequences.close(`${i}`);
+    }
+  });
+  const forgetting = timeOf(() => {
+    for (let i = 0; i < 500; i++) sequences.cache.drop(adapterId(`never used ${i}`));
+  });
+  assert(forgetting < filling, `${forgetting} ms for 500 of them, ${filling} ms to fill the cache`);
+  sequences.cache.drop(adapterId("adapter 3"));
+  sequences.check();
+});

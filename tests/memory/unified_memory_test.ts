@@ -285,3 +285,28 @@ Deno.test("any order of plans and releases keeps every page in one place and com
     ),
   );
 });
+
+Deno.test("prefetch() that cannot have its pages costs nobody's cached blocks", () => {
+  const m = memory();
+  once(m, "a", 1);
+  plan(m, 2, want("b", 64));
+  assertEquals(
+    m.prefetch(adapterId("four"), 16, 3),
+    null,
+    "2 pages are free, 2 cached: 5 are needed",
+  );
+  assertEquals(m.usage.cachedPages, 2);
+  m.addAdapter(adapterId("both"), { layerPages: 4, headPages: 3 });
+  assertEquals(m.prefetch(adapterId("both"), 0, 4), null, "more than the head pool holds");
+  assertEquals(m.usage.cachedPages, 2);
+});
+
+Deno.test("prefetch() takes adapters that have lain unused for longer before cached blocks", () => {
+  const m = memory();
+  plan(m, 1, want("a", 1, ["four"]));
+  m.release(requestId("a"), 1);
+  once(m, "b", 2);
+  assertEquals(m.prefetch(adapterId("three"), 0, 3)?.layerPages.length, 3);
+  assertEquals([m.usage.cachedPages, m.usage.residentAdapters], [2, [adapterId("three")]]);
+  m.checkIntegrity();
+});

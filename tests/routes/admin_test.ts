@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { AdapterAdmin, DescribedAdapter } from "../../routes/adapter_admin.ts";
 import { createAdminApp } from "../../routes/admin_app.ts";
 import { createHash } from "node:crypto";
@@ -34,6 +34,7 @@ const refused = (kind: "invalid" | "not_found" | "exists", why: string) =>
 const described = (name: string, path: string): DescribedAdapter => ({
   name,
   path,
+  readFrom: path,
   parent: "demo",
   revision: "0".repeat(64),
   state: "registered",
@@ -122,11 +123,15 @@ Deno.test("without an admin key there is nothing to change adapters with", async
 
 Deno.test("an admin's own listener needs the key where there is one", async () => {
   const adapters = new Names();
+  const { metrics } = openEdge();
   const body = post({ lora_name: "a", lora_path: "/a" });
   for (const [adminKey, status] of [[null, 200], ["secret", 401]] as const) {
-    const app = createAdminApp({ adapters, adminKey, maxBodyBytes: 1000 });
+    const app = createAdminApp({ adapters, metrics, adminKey, maxBodyBytes: 1000 });
     assertEquals((await app.request(LOAD, body)).status, status);
-    const listed = await (await app.request("/v1/adapters")).json();
+    // The list has everybody's adapters.
+    assertEquals((await app.request("/v1/adapters")).status, status);
+    const headers = BEARER;
+    const listed = await (await app.request("/v1/adapters", { headers })).json();
     assertEquals(listed.data.length, 1);
     assertEquals((await app.request("/v1/models")).status, 404);
   }
@@ -142,6 +147,20 @@ Deno.test("GET /v1/adapters tells a tenant of what it may use, and of nobody's p
     headers: { authorization: "Bearer acme" },
   });
   const { data } = await response.json();
-  const { name: id, path: _, ...rest } = described("acme-1", "/a");
+  const { name: id, path: _, readFrom: __, ...rest } = described("acme-1", "/a");
   assertEquals(data, [{ id, object: "adapter", ...rest }]);
+});
+
+Deno.test("GET /v1/adapters says why an adapter was rejected, and nothing of directories: equal files may be another's", async () => {
+  const adapters = new Names();
+  const error = "Cannot load adapter: NaN in q_proj, received /srv/adapters/secret-customer";
+  const readFrom = "/srv/adapters/secret-customer";
+  const { app } = openEdge(undefined, {
+    adapters: Object.assign(adapters, {
+      list: () => Promise.resolve([{ ...described("a", "/srv/adapters/a"), error, readFrom }]),
+    }),
+  });
+  const { data } = await (await app.request("/v1/adapters")).json();
+  assertEquals(data[0].error, "Cannot load adapter: NaN in q_proj, received its directory");
+  assert(!JSON.stringify(data).includes("secret-customer"));
 });

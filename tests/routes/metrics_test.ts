@@ -1,7 +1,11 @@
+import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { UNKNOWN_MEMORY } from "../../actors/batch_former/unknown_memory.ts";
 import { adapterId } from "../../memory/ids.ts";
+import type { AdapterAdmin } from "../../routes/adapter_admin.ts";
+import { createAdminApp } from "../../routes/admin_app.ts";
 import { Metrics } from "../../routes/metrics_registry.ts";
+import { ANYONE } from "../../routes/tenant.ts";
 import { saying, ScriptedRouter } from "../support/scripted_router.ts";
 import { type Edge, openEdge, post, serving, strictly } from "./edge_fixture.ts";
 
@@ -139,3 +143,49 @@ strictly("the engine's load shows as gauges; its counters survive its restart", 
     chorus_ready: 1,
   });
 });
+
+Deno.test("where there are tenants, metrics name everybody's adapters to nobody without a key to all of them", async () => {
+  const find = (sent: string) => sent === digest("acme") ? { ...ANYONE, name: "acme" } : null;
+  const keys = { apiKeys: ["scraper"], adminKey: "admin" };
+  const { app, metrics } = openEdge(undefined, { ...keys, tenants: { find } });
+  const statusFor = async (key: string | null) => {
+    const headers: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` };
+    return (await app.request("/metrics", { headers })).status;
+  };
+  assertEquals([await statusFor(null), await statusFor("acme"), await statusFor("")], [
+    401,
+    401,
+    401,
+  ]);
+  assertEquals([await statusFor("scraper"), await statusFor("admin")], [200, 200]);
+  const { app: open } = openEdge(undefined, keys);
+  assertEquals((await open.request("/metrics")).status, 200, "gateways send no key");
+  const { app: closed } = openEdge(undefined, { tenants: { find } });
+  assertEquals(
+    (await closed.request("/metrics", { headers: { authorization: "Bearer " } })).status,
+    401,
+  );
+  const listener = createAdminApp({
+    adapters: NO_ADAPTERS,
+    metrics,
+    adminKey: null,
+    maxBodyBytes: 10,
+  });
+  assertEquals((await listener.request("/metrics")).status, 200);
+  const guarded = createAdminApp({
+    adapters: NO_ADAPTERS,
+    metrics,
+    adminKey: "admin",
+    maxBodyBytes: 10,
+  });
+  assertEquals((await guarded.request("/metrics")).status, 401);
+});
+
+const digest = (text: string) => createHash("sha256").update(text).digest("hex");
+const NO_ADAPTERS: AdapterAdmin = {
+  load: () => Promise.resolve(null),
+  unload: () => Promise.resolve(false),
+  pin: () => Promise.resolve(null),
+  unpin: () => {},
+  list: () => Promise.resolve([]),
+};

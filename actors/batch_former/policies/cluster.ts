@@ -7,7 +7,9 @@ import type { Job, Policy } from "./policy.ts";
  * jobs behind it have gone before it for `agingMs` it is tried before all.
  */
 export function cluster(adapters: number, agingMs: number): Policy {
-  let first: { readonly arrival: number; readonly since: number } | null = null;
+  let first: { readonly job: Job; readonly since: number } | null = null;
+  // Who was tried before all and is still here waits for its adapter, or for room.
+  const due = new WeakSet<Job>();
   return {
     *order(queue, { running, now }) {
       const inBatch = new Set<AdapterId>(running.flatMap(adaptersOf));
@@ -16,12 +18,15 @@ export function cluster(adapters: number, agingMs: number): Policy {
       const stranger = (job: Job) => adaptersOf(job).some((adapter) => !inBatch.has(adapter));
       const strangers = jobs.filter(stranger);
       const [next] = strangers;
-      if (next && first?.arrival !== next.arrival) first = { arrival: next.arrival, since: now };
-      const due = next && first && now - first.since >= agingMs ? next : null;
-      if (due) yield due;
+      // Whoever else the other policies put first meanwhile: its time goes on while it waits.
+      const waiting: Job[] = strangers;
+      if (!first || !waiting.includes(first.job)) first = next ? { job: next, since: now } : null;
+      if (first && now - first.since >= agingMs) due.add(first.job);
+      yield* strangers.filter((job) => due.has(job));
       yield* jobs.filter((job) => !stranger(job));
-      yield* strangers.filter((job) => job !== due);
+      yield* strangers.filter((job) => !due.has(job));
     },
+    admitted: (job) => void due.delete(job),
   };
 }
 

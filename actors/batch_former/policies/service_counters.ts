@@ -23,7 +23,7 @@ export class ServiceCounters {
   /** To the least of `waiting`, or to the last served where nobody waits. */
   lift(client: string, waiting: ReadonlySet<string>): void {
     const floor = waiting.size > 0
-      ? Math.min(...[...waiting].map((other) => this.get(other)))
+      ? waiting.values().reduce((least, other) => Math.min(least, this.get(other)), Infinity)
       : this.last === null
       ? 0
       : this.get(this.last);

@@ -1,4 +1,5 @@
 import type { Prices } from "../../policy_options.ts";
+import { LeastFirst } from "./least_first.ts";
 import type { Job, Policy } from "./policy.ts";
 import { ServiceCounters } from "./service_counters.ts";
 
@@ -26,11 +27,14 @@ export function vtc(prices: Prices): Policy {
     order: (queue) => leastServedFirst(queue, prices.prompt, tenants, within),
     bars: (job) => job.blockedSince !== null,
     arrived(job, queue) {
-      const tenant = tenantOf(job);
-      const mates = queue.filter((other) => tenantOf(other) === tenant);
-      if (mates.length === 0) tenants.lift(tenant, new Set(queue.map(tenantOf)));
-      const waiting = new Set(mates.map(adapterOf));
-      if (!waiting.has(adapterOf(job))) within(tenant).lift(adapterOf(job), waiting);
+      const [tenant, adapter] = [tenantOf(job), adapterOf(job)];
+      const [others, mates] = [new Set<string>(), new Set<string>()];
+      for (const other of queue) {
+        if (tenantOf(other) === tenant) mates.add(adapterOf(other));
+        else others.add(tenantOf(other));
+      }
+      if (mates.size === 0) tenants.lift(tenant, others);
+      if (!mates.has(adapter)) within(tenant).lift(adapter, mates);
     },
     admitted(job, promptTokens) {
       tenants.last = tenantOf(job);
@@ -41,7 +45,10 @@ export function vtc(prices: Prices): Policy {
   };
 }
 
-/** Draws the queue: each time the oldest job of the least served adapter of the least served tenant. */
+/**
+ * Draws the queue: each time the oldest job of the least served adapter of the least served tenant, those drawn
+ * counting as served. Thousands of adapters may wait, at every step: what is drawn costs their logarithm each.
+ */
 function* leastServedFirst<J extends Job>(
   queue: Iterable<J>,
   price: number,
@@ -56,37 +63,36 @@ function* leastServedFirst<J extends Job>(
     byAdapter.set(adapterOf(job), jobs);
     jobs.push(job);
   }
-  // What those drawn will be charged when they are admitted.
-  const drawn = new Map<string, number>();
-  while (waiting.size > 0) {
-    const tenant = least(waiting.keys(), (key) => tenants.get(key) + (drawn.get(key) ?? 0));
-    const byAdapter = waiting.get(tenant) ?? new Map<string, J[]>();
+  const ranked = new Map<string, LeastFirst<Iterator<J>>>();
+  const adaptersOf = (tenant: string) => {
     const of = within(tenant);
-    const key = (adapter: string) => `${tenant}\n${adapter}`;
-    const adapter = least(
-      byAdapter.keys(),
-      (adapter) => of.get(adapter) + (drawn.get(key(adapter)) ?? 0),
-    );
-    const jobs = byAdapter.get(adapter) ?? [];
-    const job = jobs.shift();
-    if (jobs.length === 0) byAdapter.delete(adapter);
-    if (byAdapter.size === 0) waiting.delete(tenant);
-    if (!job) continue;
+    const all = [...waiting.get(tenant) ?? []];
+    return new LeastFirst(all.map(([adapter, jobs]) => [jobs.values(), of.get(adapter)] as const));
+  };
+  const order = new LeastFirst([...waiting.keys()].map((key) => [key, tenants.get(key)]));
+  for (let tenant = order.first; tenant !== undefined; tenant = order.first) {
+    const adapters = ranked.get(tenant) ?? adaptersOf(tenant);
+    ranked.set(tenant, adapters);
+    if (!adapters.first) {
+      order.drop();
+      continue;
+    }
+    const next = adapters.first.next();
+    if (next.done) {
+      adapters.drop();
+      continue;
+    }
+    const job = next.value;
+    // What it will be charged when it is admitted.
     const cost = job.begun ? 0 : price * job.promptTokens;
-    drawn.set(tenant, (drawn.get(tenant) ?? 0) + cost / job.shares.tenant);
-    drawn.set(key(adapter), (drawn.get(key(adapter)) ?? 0) + cost / job.shares.adapter);
+    order.raise(cost / job.shares.tenant);
+    adapters.raise(cost / job.shares.adapter);
     yield job;
   }
 }
 
-function least(keys: Iterable<string>, valueOf: (key: string) => number): string {
-  let [best, value] = ["", Infinity];
-  for (const key of keys) {
-    const own = valueOf(key);
-    if (own < value) [best, value] = [key, own];
-  }
-  return best;
-}
-
 const tenantOf = (job: Job): string => job.tenant ?? "";
-const adapterOf = (job: Job): string => job.adapters.map((route) => route.adapter).join("\n");
+const adapterOf = ({ adapters }: Job): string =>
+  adapters.length > 1
+    ? adapters.map((route) => route.adapter).join("\n")
+    : adapters[0]?.adapter ?? "";

@@ -273,3 +273,19 @@ Deno.test("what was uploaded and how long it took is counted, in the same object
   assertEquals([uploads, uploadBytes, uploadSeconds, gpuMisses], [1, 200, 0.5, 1]);
   assert(bench.plan(["a"]).residency === residency);
 });
+
+Deno.test("clients hear why an adapter could not be read, and not where its files are: equal files may be another tenant's", () => {
+  const bench = new Bench({ retryMs: 1000 });
+  bench.known("shared", 2);
+  bench.plan(["shared"]);
+  const { former } = bench.failed("shared", "NotFound: open '/shared/adapter_config.json'");
+  const error = "NotFound: open 'its directory/adapter_config.json'";
+  assertEquals(former, [{ kind: "adapter_unavailable", adapter: adapterId("shared"), error }]);
+  const { grants } = bench.plan(["shared"]);
+  assertEquals(grants, [{ kind: "refused", request: requestId("shared"), error }]);
+  bench.register("new");
+  const { events } = bench.failed("new", "Cannot load adapter: NaN, received /new");
+  const [rejected] = events;
+  assert(rejected?.kind === "adapter_rejected");
+  assertEquals(rejected.error, "Cannot load adapter: NaN, received /new", "the operator does");
+});

@@ -199,3 +199,29 @@ Deno.test("answers keep the order of the wants, whichever pool or loader they co
     "u refused",
   ]);
 });
+
+Deno.test("no adapter is pinned whose size nobody knows, nor one that was refused, however long ago", () => {
+  const manager = managerOf();
+  register(manager, "a");
+  const pin = (now: number) => {
+    const { events } = manager.handle({ kind: "pin", adapter: adapterId("a") }, now);
+    const [event] = events;
+    assert(event?.kind === "adapter_pinned");
+    return event.error;
+  };
+  assert(
+    pin(0)?.includes("not been read"),
+    "as large as the pool, it would leave no room to anybody",
+  );
+  manager.handle({ kind: "load_failed", adapter: adapterId("a"), error: "NaN" }, 1);
+  assert(pin(1) !== null);
+  assert(pin(1e6) !== null);
+  assertEquals(
+    loads(manager.handle({ kind: "list_adapters" }, 2e6)),
+    [],
+    "nor read again for ever",
+  );
+  register(manager, "a");
+  loaded(manager, "a");
+  assertEquals(pin(3e6), null);
+});

@@ -65,6 +65,7 @@ class World {
   /** Adapters that were pinned, and those of them that were seen on the GPU. */
   readonly #pinned = new Set<AdapterId>();
   readonly #there = new Set<AdapterId>();
+  readonly #read = new Set<AdapterId>();
   residency: Residency | null = null;
   usage: MemoryUsage | null = null;
   answered = 0;
@@ -110,11 +111,15 @@ class World {
         break;
       case "unregister":
       case "unpin":
+        if (action.kind === "unregister") this.#read.delete(action.adapter);
         this.#pinned.delete(action.adapter);
         this.#there.delete(action.adapter);
         this.#send({ kind: action.kind, adapter: action.adapter });
         break;
       case "pin":
+        // What was not read cannot be pinned.
+        this.#send({ kind: "register", adapter: action.adapter, path: "/again" });
+        while (!this.#read.has(action.adapter) && this.#loads.length > 0) this.#load(0, true);
         this.#send({ kind: "pin", adapter: action.adapter });
         break;
       default:
@@ -129,9 +134,8 @@ class World {
     }
   }
 
-  get pinned(): number {
-    return this.#there.size;
-  }
+  /** Adapters that came to the GPU because they were pinned, or stayed for that. */
+  pinned = 0;
 
   /** Everything that is under way ends, and every request with it. */
   settle(): void {
@@ -163,6 +167,7 @@ class World {
     const { loader, executor, former, events } = this.manager.handle(command, this.#nowMs);
     this.manager.checkIntegrity();
     for (const event of events) {
+      if (event.kind === "adapter_registered") this.#read.add(event.adapter);
       if (event.kind === "adapter_pinned" && event.error === null) this.#pinned.add(event.adapter);
     }
     for (const { adapter } of loader) {
@@ -183,8 +188,10 @@ class World {
     for (const event of this.manager.handle({ kind: "list_adapters" }, this.#nowMs).events) {
       if (event.kind !== "adapters_listed") continue;
       for (const adapter of this.#pinned) {
-        if (event.places.gpu.includes(adapter)) this.#there.add(adapter);
-        else assert(!this.#there.has(adapter), `${adapter} is pinned, and gone`);
+        if (event.places.gpu.includes(adapter)) {
+          if (!this.#there.has(adapter)) this.pinned++;
+          this.#there.add(adapter);
+        } else assert(!this.#there.has(adapter), `${adapter} is pinned, and gone`);
       }
     }
   }

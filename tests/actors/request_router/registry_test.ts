@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { adapterId, epoch } from "../../../memory/ids.ts";
 import type { AdapterCommand } from "../../../actors/engine_protocol.ts";
 import { AdapterRegistry } from "../../../actors/request_router/registry.ts";
@@ -166,7 +166,7 @@ Deno.test("a pin is the engine's to grant, follows the name to new files, and ou
   registry.note(registered("fresh"));
   await Promise.resolve();
   await Promise.resolve();
-  assertEquals(told.slice(-3).map(({ kind }) => kind), ["unregister", "unpin", "pin"]);
+  assertEquals(told.slice(-3).map(({ kind }) => kind), ["unpin", "unregister", "pin"]);
   answer(fresh, null);
   await loading;
   assertEquals(registry.get("a")?.pinned, true);
@@ -209,4 +209,69 @@ Deno.test("a later engine is told what an earlier one found in an adapter's file
     shape,
   });
   assertEquals(registry.commands(), [{ ...register, known: shape }]);
+});
+
+/** What the engine says of pins. */
+const pinAnswer = (registry: AdapterRegistry, id: string, error: string | null) =>
+  registry.note({ kind: "adapter_pinned", epoch: epoch(1), adapter: adapterId(id), error });
+
+Deno.test("a pin waits for the engine's word on the files, and nothing that was refused is pinned", async () => {
+  const { registry, told } = followed();
+  registry.add(entry("a", "x"));
+  registry.add(entry("b", "y"));
+  const [a, b] = [registry.pin("a"), registry.pin("b")];
+  registry.note(rejected("x"));
+  assert((await a)?.includes("no rank"));
+  assertEquals(told.map(({ kind }) => kind), ["register", "register"]);
+  registry.note(registered("y"));
+  while (told.length < 3) await Promise.resolve();
+  assertEquals(told.at(-1), { kind: "pin", adapter: adapterId("y") });
+  pinAnswer(registry, "y", null);
+  assertEquals(await b, null);
+  assert((await registry.pin("a"))?.includes("no rank"), "however long ago");
+});
+
+Deno.test("a pin is its name's: what becomes of another name of the same files does not end it", async () => {
+  const { registry, told } = followed();
+  registry.add(entry("a", "x"));
+  registry.add(entry("b", "x"));
+  registry.add(entry("c", "x"));
+  registry.note(registered("x"));
+  const pinned = registry.pin("a");
+  pinAnswer(registry, "x", null);
+  assertEquals(await pinned, null);
+  registry.unpin("b");
+  const loading = registry.load(entry("c", "fresh"));
+  registry.note(registered("fresh"));
+  await loading;
+  registry.remove("b");
+  assertEquals(registry.get("a")?.pinned, true);
+  assertEquals(told.filter(({ kind }) => kind === "unpin"), []);
+  assertEquals(registry.get("c")?.pinned, false, "it never was");
+});
+
+Deno.test("whose pinned name is gone is pinned no more, though requests or other names keep the files", async () => {
+  const { registry, told } = followed();
+  registry.add(entry("a", "x"));
+  registry.note(registered("x"));
+  const pinned = registry.pin("a");
+  pinAnswer(registry, "x", null);
+  await pinned;
+  registry.add(entry("b", "x"));
+  registry.hold(adapterId("x"));
+  registry.remove("a");
+  assertEquals(told.filter(({ kind }) => kind === "unpin").length, 1);
+  assertEquals(registry.get("b")?.pinned, false);
+});
+
+Deno.test("an unpin that overtakes the engine's answer is not forgotten", async () => {
+  const { registry } = followed();
+  registry.add(entry("a", "x"));
+  registry.note(registered("x"));
+  const pinned = registry.pin("a");
+  registry.unpin("a");
+  pinAnswer(registry, "x", null);
+  await pinned;
+  assertEquals(registry.get("a")?.pinned, false);
+  assertEquals(registry.commands().map(({ kind }) => kind), ["register"]);
 });

@@ -1,6 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Job, Policy } from "../../../../actors/batch_former/policies/policy.ts";
 import { cluster } from "../../../../actors/batch_former/policies/cluster.ts";
+import { makePolicy } from "../../../../actors/batch_former/policies/compose.ts";
+import { POLICY_DEFAULTS } from "../../../../actors/policy_options.ts";
 import { paperTrace } from "../../../../bench/support/paper_settings.ts";
 import { syntheticTrace } from "../../../../bench/support/trace.ts";
 import { arrivalsOf, jobOf, runWith, summaryOf } from "./jobs.ts";
@@ -34,6 +36,35 @@ Deno.test("cluster gives the first that others went before its turn", () => {
   // The next one's time begins when it is the first.
   assertEquals(order(policy, queue.slice(1), running, 150), [1, 2]);
   assertEquals(order(policy, queue.slice(1), running, 250), [2, 1]);
+});
+
+Deno.test("cluster gives a stranger its turn though other policies change who is the first of them", () => {
+  const agingMs = 1000;
+  const names = ["cluster", "vtc"] as const;
+  const policy = makePolicy({ ...POLICY_DEFAULTS, names, clusterAdapters: 1, agingMs });
+  const strangers = ["x", "y"].map((tenant, i) => jobOf(i, { tenant, adapter: `of ${tenant}` }));
+  const running = [jobOf(9, { adapter: "a" })];
+  const turns = new Set<number>();
+  for (let i = 0; i < 40; i++) {
+    // Their tenants have plenty of others, which are served two by two.
+    const insider = jobOf(10 + i, { tenant: i % 4 < 2 ? "x" : "y", adapter: "a" });
+    const waiting = strangers.filter(({ arrival }) => !turns.has(arrival));
+    const [first] = policy.order([...waiting, insider], { running, now: i * 100 });
+    if (first && first !== insider) turns.add(first.arrival);
+    else policy.admitted(insider, 50, i * 100);
+  }
+  assertEquals([...turns].sort(), [0, 1]);
+});
+
+Deno.test("cluster keeps a stranger's turn while its adapter comes from disk, and meanwhile another's time begins", () => {
+  const policy = cluster(1, 100);
+  const [running, insider] = [[jobOf(9, { adapter: "a" })], jobOf(8, { adapter: "a" })];
+  const [cold, other] = [jobOf(0, { adapter: "b" }), jobOf(1, { adapter: "c" })];
+  order(policy, [cold, other, insider], running, 0);
+  assertEquals(order(policy, [cold, other, insider], running, 100), [0, 8, 1]);
+  assertEquals(order(policy, [other, insider], running, 110), [8, 1], "it is being read");
+  assertEquals(order(policy, [cold, other, insider], running, 150), [0, 8, 1]);
+  assertEquals(order(policy, [cold, other, insider], running, 210), [0, 1, 8]);
 });
 
 Deno.test("simulated: fewer adapters in the batch mean fewer uploads, no less throughput and nobody starved (S-LoRA's table of d)", () => {

@@ -128,3 +128,22 @@ Deno.test("simulated: adapters of those whom vtc will try next are brought ahead
   assert(prefetches > 20, `${prefetches}`);
   assert(records.every(({ error }) => error === null));
 });
+
+Deno.test("vtc draws a batch from a queue of thousands of adapters for little more than one", () => {
+  const policy = vtc(prices);
+  const queue = Array.from(
+    { length: 8000 },
+    (_, i) => jobOf(i, { adapter: `${i}`.padStart(64, "0") }),
+  );
+  const timeOf = (draws: number) => {
+    const times = Array.from({ length: 3 }, () => {
+      const start = performance.now();
+      const drawn = policy.order?.(queue, scene)[Symbol.iterator]();
+      for (let i = 0; i < draws; i++) drawn?.next();
+      return performance.now() - start;
+    });
+    return Math.min(...times);
+  };
+  const [one, batch] = [timeOf(1), timeOf(400)];
+  assert(batch < 4 * one, `${batch} ms for 400, ${one} ms for one`);
+});

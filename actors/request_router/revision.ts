@@ -1,0 +1,52 @@
+import type { AdapterId } from "../../memory/ids.ts";
+import type { AdapterShape } from "../../models/adapter_image.ts";
+import type { AdapterCommand } from "../engine_protocol.ts";
+
+export type AdapterState =
+  | { readonly kind: "registering" }
+  | { readonly kind: "registered"; readonly rank: number; readonly bytes: number }
+  | { readonly kind: "rejected"; readonly error: string };
+
+/** One content of files. It lives for as long as a name stands for it or a request uses it. */
+export interface Revision {
+  readonly id: AdapterId;
+  path: string;
+  state: AdapterState;
+  /** What an engine found in the files: the next one need not read them again to know. */
+  shape: AdapterShape | null;
+  readonly names: Set<string>;
+  /** What keeps it beside its names: requests, and loads and pins under way. */
+  uses: number;
+  waiting: number;
+  running: number;
+  /** Those of its names that are to stay on the GPU; and whether the engine sees to it. */
+  readonly pins: Set<string>;
+  pinned: boolean;
+  /** Resolved by the engine's next word on it. */
+  verdict: PromiseWithResolvers<AdapterState> | null;
+  pinVerdict: PromiseWithResolvers<string | null> | null;
+}
+
+/** A revision of which nothing is known but where its files are. */
+export const newRevision = (id: AdapterId, path: string): Revision => ({
+  id,
+  path,
+  state: { kind: "registering" },
+  shape: null,
+  names: new Set(),
+  uses: 0,
+  waiting: 0,
+  running: 0,
+  pins: new Set(),
+  pinned: false,
+  verdict: null,
+  pinVerdict: null,
+});
+
+/** What an engine is told of it first. */
+export const registering = ({ id, path, shape }: Revision): AdapterCommand => ({
+  kind: "register",
+  adapter: id,
+  path,
+  ...(shape && { known: shape }),
+});
