@@ -63,7 +63,7 @@ async function serve(config: Config): Promise<void> {
       ...enginePermissions({
         socket,
         directories,
-        dawn: config.gpu === "dawn",
+        dawn: config.gpu !== "builtin",
       }),
       `${ROOT}actors/engine.ts`,
     ],

@@ -47,8 +47,8 @@ const OPTIONS = {
   },
   gpu: {
     flag: "--gpu <provider>",
-    about: "WebGPU provider: auto, builtin (Deno's own) or dawn",
-    fallback: "auto",
+    about: "WebGPU provider: builtin (Deno's own), dawn, or auto: dawn where it finds matrix units",
+    fallback: "builtin",
     schema: z.enum(["auto", "builtin", "dawn"], {
       message: "expected auto, builtin or dawn",
     }),

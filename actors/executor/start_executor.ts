@@ -1,15 +1,15 @@
 import { Compiler } from "../../kernels/compiler.ts";
-import { type Device, openDevice } from "../../kernels/device.ts";
+import type { Device } from "../../kernels/device.ts";
 import { ONE_SLAB } from "../../kernels/step_words.ts";
 import { planBudget } from "../../memory/budget.ts";
 import { pageGeometry } from "../../models/adapter_image.ts";
 import { loadModelConfig } from "../../models/parse_config.ts";
 import type { EngineOptions } from "../engine_options.ts";
-import { chooseProvider } from "./choose_provider.ts";
 import { Executor, type ExecutorParts } from "./executor.ts";
 import { Forward } from "./forward.ts";
 import { bufferBytes, createBuffers, createPool, type PoolLayout } from "./gpu_buffers.ts";
 import { loadWeights } from "./load_weights.ts";
+import { openGpu } from "./open_gpu.ts";
 import { compilePipelines } from "./pipelines.ts";
 import type { Event } from "./protocol.ts";
 import { ropeTable } from "./rope_table.ts";
@@ -30,7 +30,7 @@ export async function startExecutor(
   onProgress: (progress: Progress) => void,
 ): Promise<{ executor: Executor; ready: Ready; parts: ExecutorParts }> {
   const config = await loadModelConfig(options.modelDirectory);
-  const device = await openDevice(chooseProvider(options.gpu));
+  const device = await openGpu(options.gpu);
   const geometry = pageGeometry(config.kvHeads, config.headDim);
   const bounds = stepBounds(options, config, geometry.pagesPerBlock);
 

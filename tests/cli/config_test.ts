@@ -8,7 +8,7 @@ const parse = (args: readonly string[], variables: Record<string, string> = {}) 
 
 Deno.test("parseConfig() needs nothing", () => {
   const config = parse([]);
-  assertEquals([config.host, config.port, config.gpu], ["127.0.0.1", 8000, "auto"]);
+  assertEquals([config.host, config.port, config.gpu], ["127.0.0.1", 8000, "builtin"]);
   assertEquals([config.model, config.poolBytes, config.apiKey], [undefined, undefined, undefined]);
 });
 
