@@ -6,6 +6,7 @@ import {
   SCATTER_HEADER,
   SCATTER_LANES,
 } from "../../kernels/image_scatter/image_scatter.ts";
+import { UploadRing } from "../../kernels/upload_ring.ts";
 import { ABSENT, HEADER_WORDS, type PackedPages } from "../../models/adapter_image.ts";
 import type { GainPipeline } from "./gain_pipelines.ts";
 import type { Pool } from "./gpu_buffers.ts";
@@ -31,8 +32,8 @@ export class AdapterUpload {
   readonly #staging: GPUBuffer;
   readonly #job: GPUBuffer;
   readonly #targets: Readonly<Record<Slice["part"], Target>>;
-  /** Images lie in shared memory, which Dawn cannot be given: there they pass through here. */
-  readonly #host: Uint8Array<ArrayBuffer> | null;
+  /** Images lie in shared memory, which Dawn cannot be given: there they go through mapped buffers. */
+  readonly #ring: UploadRing | null;
 
   private constructor(
     device: Device,
@@ -46,7 +47,7 @@ export class AdapterUpload {
     this.#job = buffers.job;
     this.#targets = targets;
     this.sliceBytes = buffers.staging.size;
-    this.#host = device.provider === "dawn" ? new Uint8Array(this.sliceBytes) : null;
+    this.#ring = device.provider === "dawn" ? new UploadRing(device, this.sliceBytes, 2) : null;
   }
 
   /** `pools[part][c]` takes copy c of that part of an image; slices have at most `sliceBytes`. */
@@ -87,17 +88,21 @@ export class AdapterUpload {
     });
   }
 
-  /** Sends one slice to the GPU; `pages` are those of a whole copy. */
-  send({ part, packed, first, pages: count }: Slice, pages: readonly number[]): void {
+  /** Sends one slice to the GPU; `pages` are those of a whole copy. Waits where the slice before last is on its way. */
+  async send(
+    { part, packed, first, pages: count }: Slice,
+    pages: readonly number[],
+  ): Promise<void> {
     const { gpu } = this.#device;
     const { pipeline, groups } = this.#targets[part];
     const start = first * this.#pageBytes;
     const bytes = count * this.#pageBytes;
     const source = new Uint8Array(packed.bytes, start, bytes);
-    // Built-in WebGPU reads shared memory as it is, only its types do not say so.
-    const data = this.#host ?? source as unknown as Uint8Array<ArrayBuffer>;
-    this.#host?.set(source);
-    gpu.queue.writeBuffer(this.#staging, 0, data, 0, bytes);
+    if (this.#ring) await this.#ring.write(this.#staging, 0, bytes, (memory) => memory.set(source));
+    else {
+      // Built-in WebGPU reads shared memory as it is, only its types do not say so.
+      gpu.queue.writeBuffer(this.#staging, 0, source as unknown as Uint8Array<ArrayBuffer>);
+    }
     const header = [first, count, pages.length, 0];
     gpu.queue.writeBuffer(this.#job, 0, Uint32Array.from([...header, ...pages]));
     const encoder = gpu.createCommandEncoder({ label: "adapter slice" });

@@ -187,7 +187,7 @@ export class Executor {
       const slice = this.#uploads.next(Math.min(left, this.#upload.sliceBytes));
       if (!slice) break;
       const { adapter, layerPages, headPages } = slice.upload;
-      this.#upload.send(slice, slice.part === "layers" ? layerPages : headPages);
+      await this.#upload.send(slice, slice.part === "layers" ? layerPages : headPages);
       if (slice.upload.image.dora) this.#computeGains(slice);
       left -= slice.pages * pageBytes;
       this.#uploadBytes += slice.pages * pageBytes;

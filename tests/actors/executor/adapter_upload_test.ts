@@ -56,7 +56,7 @@ for (const sliceBytes of [PAGE, 3 * PAGE, 1000 * PAGE]) {
     queue.push(command);
     let slices = 0;
     for (let slice = queue.next(upload.sliceBytes); slice; slice = queue.next(upload.sliceBytes)) {
-      upload.send(slice, slice.part === "layers" ? command.layerPages : command.headPages);
+      await upload.send(slice, slice.part === "layers" ? command.layerPages : command.headPages);
       slices++;
     }
     assert(slices >= Math.ceil((5 * 3 * PAGE) / sliceBytes));
