@@ -3,22 +3,28 @@ const NEW = 1 / 32;
 /** Before anything is known. */
 const FIRST = 1 / 4;
 
-/** Which part of the output that sequences may take they do take, learnt from those that ended. */
+/**
+ * Which part of the output that sequences may take they do take, learnt from those that ended: of all their tokens
+ * together, since pages are counted in tokens, and one that may take a single one always takes all.
+ */
 export class OutputEstimate {
-  #share: number;
+  #made = 0;
+  /** 0: none has ended. */
+  #allowed = 0;
 
   /** `learns` false: all of it, always. */
-  constructor(readonly learns: boolean) {
-    this.#share = learns ? FIRST : 1;
-  }
+  constructor(readonly learns: boolean) {}
 
   /** 0 to 1. */
   get share(): number {
-    return this.#share;
+    if (!this.learns) return 1;
+    return this.#allowed === 0 ? FIRST : this.#made / this.#allowed;
   }
 
   /** A sequence ended after `made` of the tokens that it was `allowed`. */
   add(made: number, allowed: number): void {
-    if (this.learns) this.#share += NEW * (made / allowed - this.#share);
+    if (this.#allowed === 0) [this.#made, this.#allowed] = [FIRST * allowed, allowed];
+    this.#made += NEW * (made - this.#made);
+    this.#allowed += NEW * (allowed - this.#allowed);
   }
 }

@@ -14,3 +14,12 @@ Deno.test("without learning all that is allowed is counted on", () => {
   estimate.add(1, 1000);
   assertEquals(estimate.share, 1);
 });
+
+Deno.test("requests that may take next to nothing, as those that only score a prompt, tell little of those that may take much", () => {
+  const estimate = new OutputEstimate(true);
+  for (let i = 0; i < 400; i++) {
+    if (i % 10 === 0) estimate.add(100, 2048);
+    else estimate.add(1, 1);
+  }
+  assert(estimate.share < 0.1, `${estimate.share} of 2048 tokens are counted on, 100 are taken`);
+});
