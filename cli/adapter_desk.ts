@@ -50,6 +50,10 @@ export class AdapterDesk implements AdapterAdmin {
     });
   }
 
+  has(name: string): boolean {
+    return this.#options.registry.get(name) !== null;
+  }
+
   async pin(name: string): Promise<string | null> {
     return await this.#options.registry.pin(name);
   }

@@ -12,6 +12,12 @@ export function modelCatalogue(base: string, registry: AdapterRegistry): ModelCa
       if (entry?.state.kind !== "registered") return null;
       return { kind: "adapter", routes: [{ adapter: entry.id, weight: 1 }] };
     },
+    describe: (name) => {
+      if (name === base) return { id: base, parent: null, created };
+      const entry = registry.get(name);
+      if (entry?.state.kind !== "registered") return null;
+      return { id: name, parent: entry.parent, created };
+    },
     list: () => [
       { id: base, parent: null, created },
       ...registry.list().filter(({ state }) => state.kind === "registered")

@@ -13,6 +13,7 @@ export interface AdapterAdmin {
   load(name: string, path: string, inPlace: boolean): Promise<LoadRefusal | null>;
   /** The name is unknown at once; memory is free when the last request that uses it has ended. False: unknown. */
   unload(name: string): Promise<boolean>;
+  has(name: string): boolean;
   /** Keeps it on the GPU; why that cannot be, or null. */
   pin(name: string): Promise<string | null>;
   unpin(name: string): void;

@@ -82,21 +82,18 @@ export function admin(app: EdgeApp, adapters: AdapterAdmin, key: string | null):
   });
   app.openapi(routes.pin, async (c) => {
     const { name } = c.req.valid("param");
-    if (!await has(adapters, name)) throw unknown(name);
+    if (!adapters.has(name)) throw unknown(name);
     const error = await adapters.pin(name);
     if (error !== null) throw new Problem("invalid_parameter", error, "name");
     return c.text(`Success: LoRA adapter '${name}' pinned successfully.`, 200);
   });
-  app.openapi(routes.unpin, async (c) => {
+  app.openapi(routes.unpin, (c) => {
     const { name } = c.req.valid("param");
-    if (!await has(adapters, name)) throw unknown(name);
+    if (!adapters.has(name)) throw unknown(name);
     adapters.unpin(name);
     return c.text(`Success: LoRA adapter '${name}' unpinned successfully.`, 200);
   });
 }
-
-const has = async (adapters: AdapterAdmin, name: string): Promise<boolean> =>
-  (await adapters.list()).some((adapter) => adapter.name === name);
 
 const unknown = (name: string) =>
   new Problem("model_not_found", `The lora adapter '${name}' cannot be found.`, "lora_name");

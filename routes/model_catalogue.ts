@@ -5,6 +5,8 @@ export interface ModelCatalogue {
   readonly base: string;
   /** null: no such model. */
   resolve(name: string): ResolvedModel | null;
+  /** As in the list; null: no such model. */
+  describe(name: string): ListedModel | null;
   /** The base model first, then its adapters. */
   list(): readonly ListedModel[];
 }

@@ -43,7 +43,7 @@ export function models(app: EdgeApp, deps: EdgeDeps): void {
   });
   app.openapi(oneRoute, (c) => {
     const { model } = c.req.valid("param");
-    const listed = visibleTo(c.get("tenant"), deps.models).list().find(({ id }) => id === model);
+    const listed = visibleTo(c.get("tenant"), deps.models).describe(model);
     if (!listed) throw unknownModel(deps, model);
     return c.json(modelObject(listed), 200);
   });

@@ -51,6 +51,10 @@ export function visibleTo(tenant: Tenant, models: ModelCatalogue): ModelCatalogu
       const [model, allowed] = [models.resolve(name), may(name)];
       return allowed ? model : null;
     },
+    describe: (name) => {
+      const [model, allowed] = [models.describe(name), may(name)];
+      return allowed ? model : null;
+    },
     list: () => models.list().filter(({ id }) => may(id)),
   };
 }

@@ -20,6 +20,7 @@ class Names implements AdapterAdmin {
     return Promise.resolve(null);
   }
   unload = (name: string) => Promise.resolve(this.names.delete(name));
+  has = (name: string) => this.names.has(name);
   pin(name: string) {
     if (name === "huge") return Promise.resolve("Cannot hold adapter huge");
     this.pinned.add(name);

@@ -16,6 +16,7 @@ export const catalogue: ModelCatalogue = {
     if (!ADAPTERS.includes(name)) return null;
     return { kind: "adapter", routes: [{ adapter: adapterId(`digest of ${name}`), weight: 1 }] };
   },
+  describe: (name) => catalogue.list().find(({ id }) => id === name) ?? null,
   list: () => [
     { id: "demo", parent: null, created: 1_700_000_000 },
     ...ADAPTERS.map((id) => ({ id, parent: "demo", created: 1_700_000_001 })),

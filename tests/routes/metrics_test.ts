@@ -185,6 +185,7 @@ const digest = (text: string) => createHash("sha256").update(text).digest("hex")
 const NO_ADAPTERS: AdapterAdmin = {
   load: () => Promise.resolve(null),
   unload: () => Promise.resolve(false),
+  has: () => false,
   pin: () => Promise.resolve(null),
   unpin: () => {},
   list: () => Promise.resolve([]),

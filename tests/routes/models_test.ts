@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { ANYONE } from "../../routes/tenant.ts";
 import { openEdge, strictly } from "./edge_fixture.ts";
 
 const base = {
@@ -30,8 +31,34 @@ strictly("a name with a slash is found when it is encoded", async () => {
   const models = {
     base: "org/demo",
     resolve: () => null,
-    list: () => [{ id: "org/demo", parent: null, created: 1 }],
+    describe: (id: string) => ({ id, parent: null, created: 1 }),
+    list: () => [],
   };
   const response = await openEdge(undefined, { models }).app.request("/v1/models/org%2Fdemo");
   assertEquals((await response.json()).id, "org/demo");
 });
+
+strictly(
+  "one model is found without a look at thousands of others, and one of another tenant's is not",
+  async () => {
+    const models = {
+      base: "demo",
+      resolve: () => null,
+      describe: (id: string) =>
+        id === "mine" || id === "theirs" ? { id, parent: "demo", created: 1 } : null,
+      list: () => {
+        throw new Error("Cannot list models: there are too many");
+      },
+    };
+    const tenant = { ...ANYONE, name: "acme", adapters: ["mine", "none"] };
+    const { app } = openEdge(undefined, { models, tenants: { find: () => tenant } });
+    const get = async (model: string) => {
+      const headers = { authorization: "Bearer acme" };
+      const response = await app.request(`/v1/models/${model}`, { headers });
+      return [response.status, (await response.text()).replaceAll(model, "it")];
+    };
+    assertEquals((await get("mine"))[0], 200);
+    assertEquals(await get("theirs"), await get("none"));
+    assertEquals((await get("theirs"))[0], 404);
+  },
+);
