@@ -91,11 +91,14 @@ export class AdapterDesk implements AdapterAdmin {
     } catch (error) {
       const why = `No adapter found for ${path}: ${(error as Error).message}`;
       if (error instanceof Deno.errors.NotFound) return { kind: "not_found", why };
-      return { kind: "invalid", why };
+      const unread = !(error instanceof TypeError);
+      return { kind: "invalid", why, ...(unread && { passing: true }) };
     }
     try {
       const state = await registry.load({ name, id: adapterId(digest), path, parent });
-      return state.kind === "rejected" ? { kind: "invalid", why: state.error } : null;
+      if (state.kind !== "rejected") return null;
+      const { error: why, passing } = state;
+      return { kind: "invalid", why, ...(passing && { passing }) };
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       return { kind: "invalid", why: error.message };

@@ -7,11 +7,13 @@ import {
   hasPickle,
   PICKLE_REFUSAL,
 } from "../models/adapter_files.ts";
-import { SafetensorsFile } from "../models/safetensors.ts";
 import type { AdapterDesk } from "./adapter_desk.ts";
+import { adapterSignature, isWhole } from "./adapter_signature.ts";
 
 /** Of the adapters that are there, how many are looked at again in a turn, where the system tells of no changes. */
 const SWEPT = 50;
+
+const RETRY_MS = 30_000;
 
 /** Loads under way: one whose files do not come delays no other. */
 const LANES = 16;
@@ -25,6 +27,8 @@ export interface AdapterWatcherOptions {
   readonly parent: string;
   /** What the operator is told. */
   readonly print: (line: string) => void;
+  /** After how long files that could not be read are tried again; absent: RETRY_MS. */
+  readonly retryMs?: number;
 }
 
 /** What is known of a sub-directory: by size and time of both files. */
@@ -33,6 +37,8 @@ interface Seen {
   last: string;
   /** As it was when it was loaded, or found unusable; null: not yet. */
   taken: string | null;
+  /** When to read it again, since that failed for a reason that may pass; Infinity: it is being read. */
+  retryAt?: number;
 }
 
 /** Keeps the registry as a directory is: what is dropped in appears, what changes is a new revision. */
@@ -75,7 +81,7 @@ export class AdapterWatcher {
     for (const name of await this.#list()) {
       const path = this.#path(name);
       try {
-        const last = await signature(path);
+        const last = await adapterSignature(path);
         if (last === null) {
           if (await hasPickle(path)) throw new TypeError(PICKLE_REFUSAL);
           throw new TypeError(`expected the files ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}`);
@@ -86,7 +92,7 @@ export class AdapterWatcher {
         print(`Cannot register adapter: ${(error as Error).message}, received ${path}`);
         let last: string | null = null;
         try {
-          last = await signature(path);
+          last = await adapterSignature(path);
         } catch {
           this.#closed.add(name);
         }
@@ -174,7 +180,7 @@ export class AdapterWatcher {
     const seen = this.#seen.get(name);
     let now: string | null;
     try {
-      now = await signature(path);
+      now = await adapterSignature(path);
     } catch (error) {
       // It is not gone, and no reason not to look at the others. It is looked at until that can be.
       this.#seen.set(name, { last: "", taken: seen?.taken ?? null });
@@ -197,10 +203,19 @@ export class AdapterWatcher {
       this.#seen.set(name, { last: now, taken: seen?.taken ?? null });
       return;
     }
-    if (seen.taken === now || !await isWhole(path)) return;
+    if ((seen.taken === now && !this.#mayRetry(name, seen)) || !await isWhole(path)) return;
     seen.taken = now;
+    seen.retryAt = Infinity;
     this.#waiting.add(name);
     this.#loadNext();
+  }
+
+  /** Its files could not be read: by us, or by the engine what was there at the start. */
+  #mayRetry(name: string, { retryAt }: Seen): boolean {
+    if (retryAt !== undefined) return performance.now() >= retryAt;
+    const known = this.#options.registry.get(name);
+    return known?.path === this.#path(name) && known.state.kind === "rejected" &&
+      known.state.passing === true;
   }
 
   #loadNext(): void {
@@ -216,10 +231,12 @@ export class AdapterWatcher {
   }
 
   async #load(name: string): Promise<void> {
-    const { desk, print } = this.#options;
+    const { desk, print, retryMs = RETRY_MS } = this.#options;
     const path = this.#path(name);
+    const seen = this.#seen.get(name);
     try {
       const refusal = await desk.replace(name, path);
+      if (seen && refusal?.passing) seen.retryAt = performance.now() + retryMs;
       print(refusal ? refusal.why : `adapters: ${name} is loaded`);
     } catch (error) {
       print(`Cannot load adapter: ${(error as Error).message}, received ${path}`);
@@ -255,33 +272,5 @@ export class AdapterWatcher {
     } catch {
       // No such service here, or no room in it for so many directories: they are swept.
     }
-  }
-}
-
-/** Size and time of an adapter's files; null where one is missing, or no file. */
-async function signature(path: string): Promise<string | null> {
-  try {
-    const stats = await Promise.all(
-      [ADAPTER_CONFIG, ADAPTER_WEIGHTS].map((name) => Deno.stat(`${path}/${name}`)),
-    );
-    // A pipe would hold up whoever opens it.
-    if (!stats.every(({ isFile }) => isFile)) return null;
-    return stats.map(({ size, mtime, ino }) => `${size} ${mtime?.getTime()} ${ino}`).join(", ");
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return null;
-    }
-    throw error;
-  }
-}
-
-/** The configuration is JSON, and the weights are as long as their header says. */
-async function isWhole(path: string): Promise<boolean> {
-  try {
-    JSON.parse(await Deno.readTextFile(`${path}/${ADAPTER_CONFIG}`));
-    SafetensorsFile.open(`${path}/${ADAPTER_WEIGHTS}`)[Symbol.dispose]();
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -2,6 +2,8 @@
 export type LoadRefusal = {
   readonly kind: "exists" | "not_found" | "invalid";
   readonly why: string;
+  /** The files could not be read, and may be the next time. */
+  readonly passing?: true;
 };
 
 /** Adapters as their operators see them. */

@@ -31,7 +31,9 @@ export class AdapterLoader {
       return { kind: "loaded", adapter, image };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      return { kind: "load_failed", adapter, error: message };
+      // What is wrong with files themselves is told in these.
+      const lasting = [TypeError, RangeError, SyntaxError].some((type) => error instanceof type);
+      return { kind: "load_failed", adapter, error: message, ...(!lasting && { passing: true }) };
     }
   }
 

@@ -18,6 +18,8 @@ export type LoadFailed = {
   readonly kind: "load_failed";
   readonly adapter: AdapterId;
   readonly error: string;
+  /** It was the reading that failed, not what was read: another time it may succeed. */
+  readonly passing?: true;
 };
 
 export type Event = { readonly kind: "loader_ready" } | Loaded | LoadFailed;

@@ -176,8 +176,11 @@ export class AdapterStore {
     }
   }
 
-  /** A load failed: the requests that waited for it fail; one never read before is not even registered. */
-  failed(id: AdapterId, error: string, nowMs: number, out: Effects): void {
+  /**
+   * A load failed: the requests that waited for it fail; one never read before is not even registered. `passing`: it
+   * may come another time.
+   */
+  failed(id: AdapterId, error: string, nowMs: number, out: Effects, passing = false): void {
     this.#loads.ended(id);
     const adapter = this.#adapters.get(id);
     if (!adapter) return;
@@ -192,7 +195,13 @@ export class AdapterStore {
     const told = error.replaceAll(adapter.path, "its directory");
     adapter.failure = { error: told, retryAtMs: nowMs + this.#limits.retryMs };
     if (!adapter.shape) {
-      out.events.push({ kind: "adapter_rejected", epoch: this.#epoch, adapter: id, error });
+      const rejected = {
+        kind: "adapter_rejected",
+        epoch: this.#epoch,
+        adapter: id,
+        error,
+      } as const;
+      out.events.push(passing ? { ...rejected, passing: true } : rejected);
     }
     if (!this.#awaited.delete(id)) return;
     out.former.push({ kind: "adapter_unavailable", adapter: id, error: told });

@@ -82,7 +82,7 @@ export class MemoryManager {
         this.#store.loaded(command.adapter, command.image, this.#tick, nowMs, effects);
         break;
       case "load_failed":
-        this.#store.failed(command.adapter, command.error, nowMs, effects);
+        this.#store.failed(command.adapter, command.error, nowMs, effects, command.passing);
         break;
       case "uploaded":
         this.#uploaded(command, effects);

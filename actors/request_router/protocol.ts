@@ -75,6 +75,8 @@ export type EngineEvent =
     readonly epoch: Epoch;
     readonly adapter: AdapterId;
     readonly error: string;
+    /** The files could not be read, and may be the next time. */
+    readonly passing?: true;
   }
   /** The answer to `pin`: why it cannot be, or null. */
   | {

@@ -190,7 +190,10 @@ export class AdapterRegistry {
     if (event.kind === "adapter_registered") {
       revision.shape = event.shape ?? revision.shape;
       revision.state = { kind: "registered", rank: event.rank, bytes: event.bytes };
-    } else revision.state = { kind: "rejected", error: event.error };
+    } else {
+      const { error, passing } = event;
+      revision.state = { kind: "rejected", error, ...(passing && { passing }) };
+    }
     revision.verdict?.resolve(revision.state);
     revision.verdict = null;
   }

@@ -5,7 +5,8 @@ import type { AdapterCommand } from "../engine_protocol.ts";
 export type AdapterState =
   | { readonly kind: "registering" }
   | { readonly kind: "registered"; readonly rank: number; readonly bytes: number }
-  | { readonly kind: "rejected"; readonly error: string };
+  /** `passing`: the files could not be read, and may be the next time. */
+  | { readonly kind: "rejected"; readonly error: string; readonly passing?: true };
 
 /** One content of files. It lives for as long as a name stands for it or a request uses it. */
 export interface Revision {

@@ -8,7 +8,14 @@ async function watching(directory: string) {
   const { registry, desk, told } = deskOf(directory);
   const lines: string[] = [];
   const print = (line: string) => lines.push(line);
-  const watcher = new AdapterWatcher({ directory, registry, desk, parent: "demo", print });
+  const watcher = new AdapterWatcher({
+    directory,
+    registry,
+    desk,
+    parent: "demo",
+    print,
+    retryMs: 0,
+  });
   await watcher.start();
   const look = async (times: number) => {
     for (let i = 0; i < times; i++) {
@@ -287,4 +294,24 @@ Deno.test("a directory removed while it is being loaded leaves no adapter, and t
   gate.resolve();
   await watcher.settled();
   assertEquals(registry.list(), []);
+});
+
+Deno.test("what could not be read is read again, whether it was there at the start or came later, and what is broken is not", async () => {
+  await using directory = await tempDirectory();
+  await copyAdapter("upper", `${directory.path}/faint-first`);
+  await copyAdapter("sort", `${directory.path}/bad`);
+  const { look, registry, told } = await watching(directory.path);
+  await Promise.resolve();
+  assertEquals(registry.get("faint-first")?.state.kind, "rejected");
+  await copyAdapter("reverse", `${directory.path}/faint-later`);
+  await look(2);
+  assertEquals(registry.get("faint-later"), null);
+  await look(4);
+  for (const name of ["faint-first", "faint-later"]) {
+    assertEquals(registry.get(name)?.state.kind, "registered", name);
+  }
+  await look(4);
+  const reads = told.filter((command) => command.kind === "register").map(({ path }) => path);
+  const times = (name: string) => reads.filter((path) => path.endsWith(name)).length;
+  assertEquals([times("faint-first"), times("faint-later"), times("bad")], [3, 3, 1]);
 });

@@ -65,6 +65,7 @@ Deno.test("files that changed since they were registered are refused, and vanish
   const changed = await load(loader, directory, digest);
   assert(changed.kind === "load_failed");
   assertStringIncludes(changed.error, `not those that were registered as ${digest}`);
+  assertEquals(changed.passing, undefined);
   await Deno.remove(directory, { recursive: true });
   const gone = await load(loader, directory, digest);
   assert(gone.kind === "load_failed");
@@ -88,6 +89,7 @@ Deno.test("an adapter whose files hang fails in time, and the next one is read m
   const late = await hanging;
   assert(late.kind === "load_failed");
   assertStringIncludes(late.error, "did not come within 0.05 s (adapter-load-timeout)");
+  assertEquals(late.passing, true, "the next time they may come");
 
   // Asked for again it waits for the same read, which ends when someone opens the pipe.
   const again = load(loader, directory, digest);

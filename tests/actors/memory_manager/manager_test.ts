@@ -122,6 +122,16 @@ Deno.test("a want whose adapter fails to load hears why, and so does the front",
   ]);
 });
 
+Deno.test("the front hears where files may only not have been readable for now", () => {
+  const manager = managerOf();
+  const adapter = adapterId("a");
+  register(manager, "a");
+  const error = "too many open files";
+  const failed = manager.handle({ kind: "load_failed", adapter, error, passing: true });
+  const rejected = { kind: "adapter_rejected", epoch: epoch(3), adapter, error } as const;
+  assertEquals(failed.events, [{ ...rejected, passing: true }]);
+});
+
 Deno.test("an adapter larger than the pool is rejected when it is loaded", () => {
   const manager = managerOf();
   register(manager, "a");
