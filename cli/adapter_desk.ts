@@ -62,10 +62,10 @@ export class AdapterDesk implements AdapterAdmin {
     this.#options.registry.unpin(name);
   }
 
-  async list(): Promise<DescribedAdapter[]> {
+  async list(tenant?: string): Promise<DescribedAdapter[]> {
     const places = await this.#options.places();
     const [host, gpu] = [new Set(places?.host), new Set(places?.gpu)];
-    return this.#options.registry.list().map((adapter) => {
+    return this.#options.registry.list(tenant).map((adapter) => {
       const { name, parent, path, readFrom, id, state, requests } = adapter;
       const registered = state.kind === "registered" ? state : null;
       return {

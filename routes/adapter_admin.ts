@@ -19,7 +19,8 @@ export interface AdapterAdmin {
   /** Keeps it on the GPU; why that cannot be, or null. */
   pin(name: string): Promise<string | null>;
   unpin(name: string): void;
-  list(): Promise<readonly DescribedAdapter[]>;
+  /** With a `tenant`: with its requests alone, else with everybody's. */
+  list(tenant?: string): Promise<readonly DescribedAdapter[]>;
 }
 
 export interface DescribedAdapter {

@@ -39,7 +39,8 @@ export function adapters(app: EdgeApp, { adapters }: Pick<EdgeDeps, "adapters">)
   if (!adapters) return;
   app.openapi(route, async (c) => {
     const tenant = c.get("tenant");
-    const all = (await adapters.list()).filter(({ name }) => mayUse(tenant, name));
+    const all = (await adapters.list(tenant.name ?? undefined))
+      .filter(({ name }) => mayUse(tenant, name));
     const data = all.map(({ name: id, path: _, readFrom, error, ...rest }) => ({
       id,
       object: "adapter" as const,

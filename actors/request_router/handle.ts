@@ -26,6 +26,7 @@ export interface RequestRouterOptions {
 interface OpenRequest {
   readonly events: Channel<StreamEvent>;
   readonly routes: readonly AdapterRoute[];
+  readonly tenant: string | null;
   /** It has had a token. */
   begun: boolean;
 }
@@ -60,9 +61,9 @@ export class RequestRouter implements Pick<RouterOutputs, "emit" | "status" | "a
     if (this.#streams.size >= this.#options.capacity) return { kind: "full" };
     if (!this.#options.mailbox.trySend({ kind: "generate", request })) return { kind: "full" };
     const events = this.#open(request.id);
-    const routes = request.adapters;
-    this.#streams.set(request.id, { events, routes, begun: false });
-    for (const { adapter } of routes) this.#options.adapters?.hold(adapter);
+    const { adapters: routes, tenant = null } = request;
+    this.#streams.set(request.id, { events, routes, tenant, begun: false });
+    for (const { adapter } of routes) this.#options.adapters?.hold(adapter, tenant);
     return { kind: "accepted", events };
   }
 
@@ -84,18 +85,18 @@ export class RequestRouter implements Pick<RouterOutputs, "emit" | "status" | "a
   emit(request: RequestId, event: StreamEvent): boolean {
     const open = this.#streams.get(request);
     if (!open) return false;
-    const { events, routes, begun } = open;
+    const { events, routes, tenant, begun } = open;
     if (!events.trySend(event)) {
       throw new RangeError(`Cannot deliver ${event.kind} to ${request}: its stream is full`);
     }
     if (event.kind === "tokens" && !begun) {
       open.begun = true;
-      for (const { adapter } of routes) this.#options.adapters?.began(adapter);
+      for (const { adapter } of routes) this.#options.adapters?.began(adapter, tenant);
     }
     if (event.kind === "finished" || event.kind === "failed" || event.kind === "cancelled") {
       events.close();
       this.#streams.delete(request);
-      for (const { adapter } of routes) this.#options.adapters?.release(adapter, begun);
+      for (const { adapter } of routes) this.#options.adapters?.release(adapter, begun, tenant);
       if (this.#streams.size === 0) this.#draining?.resolve();
     }
     return true;

@@ -2,7 +2,15 @@ import type { AdapterId } from "../../memory/ids.ts";
 import type { AdapterCommand } from "../engine_protocol.ts";
 import { checkAdapterName } from "./adapter_name.ts";
 import type { EngineEvent } from "./protocol.ts";
-import { type AdapterState, newRevision, registering, type Revision } from "./revision.ts";
+import {
+  type AdapterState,
+  count,
+  countOf,
+  newRevision,
+  registering,
+  type RequestCount,
+  type Revision,
+} from "./revision.ts";
 
 /** A name, and the files that it stands for. */
 export interface AdapterEntry {
@@ -21,7 +29,7 @@ export interface RegisteredAdapter extends AdapterEntry {
   readonly readFrom: string;
   readonly pinned: boolean;
   /** Requests with these files, under any name, that have not ended: those that have had a token, and the rest. */
-  readonly requests: { readonly running: number; readonly waiting: number };
+  readonly requests: RequestCount;
 }
 
 type AdapterEvent = Extract<
@@ -93,29 +101,26 @@ export class AdapterRegistry {
     return true;
   }
 
-  /** A request uses these files until `release`. */
-  hold(id: AdapterId): void {
+  /** A request, of `tenant` where it is somebody's, uses these files until `release`. */
+  hold(id: AdapterId, tenant: string | null = null): void {
     const revision = this.#revisions.get(id);
     if (!revision) return;
     revision.uses++;
-    revision.waiting++;
+    count(revision, tenant, { running: 0, waiting: 1 });
   }
 
   /** A request that holds them has its first token. */
-  began(id: AdapterId): void {
+  began(id: AdapterId, tenant: string | null = null): void {
     const revision = this.#revisions.get(id);
-    if (!revision) return;
-    revision.waiting--;
-    revision.running++;
+    if (revision) count(revision, tenant, { running: 1, waiting: -1 });
   }
 
   /** The request has ended; `begun`: after its first token. */
-  release(id: AdapterId, begun: boolean): void {
+  release(id: AdapterId, begun: boolean, tenant: string | null = null): void {
     const revision = this.#revisions.get(id);
     if (!revision) return;
     revision.uses--;
-    if (begun) revision.running--;
-    else revision.waiting--;
+    count(revision, tenant, begun ? { running: -1, waiting: 0 } : { running: 0, waiting: -1 });
     this.#retire(revision);
   }
 
@@ -155,8 +160,9 @@ export class AdapterRegistry {
     return [...this.#revisions.get(id)?.names ?? []];
   }
 
-  list(): RegisteredAdapter[] {
-    return [...this.#entries.values()].map((entry) => this.#withState(entry));
+  /** All of them; where a tenant asks, with its own requests alone. */
+  list(tenant?: string): RegisteredAdapter[] {
+    return [...this.#entries.values()].map((entry) => this.#withState(entry, tenant));
   }
 
   /** How many revisions there are, and of how many the engine has said what it thinks. */
@@ -258,13 +264,13 @@ export class AdapterRegistry {
     this.#follower({ kind: "unregister", adapter: id });
   }
 
-  #withState(entry: AdapterEntry): RegisteredAdapter {
+  #withState(entry: AdapterEntry, tenant?: string): RegisteredAdapter {
     const revision = this.#revisions.get(entry.id);
     if (!revision) {
       throw new Error(`Cannot name adapter: its revision is gone, received ${entry.id}`);
     }
-    const { state, path: readFrom, pinned, running, waiting } = revision;
-    return { ...entry, state, readFrom, pinned, requests: { running, waiting } };
+    const { state, path: readFrom, pinned } = revision;
+    return { ...entry, state, readFrom, pinned, requests: countOf(revision, tenant) };
   }
 }
 

@@ -8,6 +8,12 @@ export type AdapterState =
   /** `passing`: the files could not be read, and may be the next time. */
   | { readonly kind: "rejected"; readonly error: string; readonly passing?: true };
 
+/** Requests that have had a token, and the rest. */
+export interface RequestCount {
+  readonly running: number;
+  readonly waiting: number;
+}
+
 /** One content of files. It lives for as long as a name stands for it or a request uses it. */
 export interface Revision {
   readonly id: AdapterId;
@@ -18,8 +24,8 @@ export interface Revision {
   readonly names: Set<string>;
   /** What keeps it beside its names: requests, and loads and pins under way. */
   uses: number;
-  waiting: number;
-  running: number;
+  /** Requests that have not ended, by their tenant; null: of nobody in particular. */
+  readonly requests: Map<string | null, RequestCount>;
   /** Those of its names that are to stay on the GPU; and whether the engine sees to it. */
   readonly pins: Set<string>;
   pinned: boolean;
@@ -36,8 +42,7 @@ export const newRevision = (id: AdapterId, path: string): Revision => ({
   shape: null,
   names: new Set(),
   uses: 0,
-  waiting: 0,
-  running: 0,
+  requests: new Map(),
   pins: new Set(),
   pinned: false,
   verdict: null,
@@ -50,4 +55,21 @@ export const registering = ({ id, path, shape }: Revision): AdapterCommand => ({
   adapter: id,
   path,
   ...(shape && { known: shape }),
+});
+
+/** Counts requests of a tenant that come, begin or end. */
+export function count(revision: Revision, tenant: string | null, change: RequestCount): void {
+  const sum = add(revision.requests.get(tenant) ?? NONE, change);
+  if (sum.running + sum.waiting > 0) revision.requests.set(tenant, sum);
+  else revision.requests.delete(tenant);
+}
+
+/** A tenant's requests; without one, everybody's. */
+export const countOf = ({ requests }: Revision, tenant?: string): RequestCount =>
+  tenant === undefined ? requests.values().reduce(add, NONE) : requests.get(tenant) ?? NONE;
+
+const NONE: RequestCount = { running: 0, waiting: 0 };
+const add = (a: RequestCount, b: RequestCount): RequestCount => ({
+  running: a.running + b.running,
+  waiting: a.waiting + b.waiting,
 });

@@ -152,6 +152,25 @@ Deno.test("GET /v1/adapters tells a tenant of what it may use, and of nobody's p
   assertEquals(data, [{ id, object: "adapter", ...rest }]);
 });
 
+Deno.test("GET /v1/adapters tells a tenant of its own requests, and who has a plain key of everybody's", async () => {
+  const adapters = new Names();
+  const asked: (string | undefined)[] = [];
+  const list = (tenant?: string) => {
+    asked.push(tenant);
+    return Promise.resolve([]);
+  };
+  const find = (sent: string) => sent === digest("acme") ? { ...ANYONE, name: "acme" } : null;
+  const { app } = openEdge(undefined, {
+    adapters: Object.assign(adapters, { list }),
+    apiKeys: ["plain"],
+    tenants: { find },
+  });
+  for (const key of ["acme", "plain"]) {
+    await app.request("/v1/adapters", { headers: { authorization: `Bearer ${key}` } });
+  }
+  assertEquals(asked, ["acme", undefined]);
+});
+
 Deno.test("GET /v1/adapters says why an adapter was rejected, and nothing of directories: equal files may be another's", async () => {
   const adapters = new Names();
   const error = "Cannot load adapter: NaN in q_proj, received /srv/adapters/secret-customer";

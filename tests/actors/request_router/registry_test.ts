@@ -275,3 +275,23 @@ Deno.test("an unpin that overtakes the engine's answer is not forgotten", async 
   assertEquals(registry.get("a")?.pinned, false);
   assertEquals(registry.commands().map(({ kind }) => kind), ["register"]);
 });
+
+Deno.test("a tenant is told of its own requests, whatever others ask of the same files", () => {
+  const { registry } = followed();
+  const id = adapterId("x");
+  registry.add(entry("acme's", "x"));
+  registry.add(entry("globex's", "x"));
+  registry.hold(id, "acme");
+  registry.hold(id, "globex");
+  registry.hold(id);
+  registry.began(id, "globex");
+  const requests = (tenant?: string) => registry.list(tenant).map((adapter) => adapter.requests);
+  assertEquals(requests("acme"), Array(2).fill({ running: 0, waiting: 1 }));
+  assertEquals(requests("globex"), Array(2).fill({ running: 1, waiting: 0 }));
+  assertEquals(requests("nobody"), Array(2).fill({ running: 0, waiting: 0 }));
+  assertEquals(requests(), Array(2).fill({ running: 1, waiting: 2 }));
+  registry.release(id, true, "globex");
+  registry.release(id, false, "acme");
+  registry.release(id, false);
+  assertEquals(requests(), Array(2).fill({ running: 0, waiting: 0 }));
+});
