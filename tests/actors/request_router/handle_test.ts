@@ -1,6 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Channel } from "../../../actors/channel.ts";
+import { RequestRouter } from "../../../actors/request_router/handle.ts";
 import type { RouterMessage } from "../../../actors/request_router/ports.ts";
-import { epoch as epochOf } from "../../../memory/ids.ts";
+import { AdapterRegistry } from "../../../actors/request_router/registry.ts";
+import { adapterId, epoch as epochOf } from "../../../memory/ids.ts";
 import { fakeTokens } from "../../support/fake_engine.ts";
 import {
   Bench,
@@ -98,4 +101,22 @@ Deno.test("RequestRouter.drain() ends what has not finished by the deadline", as
   assert(end?.kind === "failed" && end.error.kind === "unavailable");
   await settle();
   assertEquals([bench.router.size, bench.engine?.size], [0, 0]);
+});
+
+Deno.test("RequestRouter tells the registry whose requests use an adapter, from submission to end", () => {
+  const registry = new AdapterRegistry();
+  const id = adapterId("x");
+  registry.add({ name: "a", id, path: "/a", parent: "base" });
+  const mailbox = new Channel<RouterMessage>({ capacity: 8 });
+  const router = new RequestRouter({ mailbox, capacity: 4, window: WINDOW, adapters: registry });
+  router.status({ phase: "ready", limits: null, load: null, reason: null });
+  const one = { ...request(), adapters: [{ adapter: id, weight: 1 }], tenant: "acme" };
+  const counts = () => ["acme", "other"].map((tenant) => registry.list(tenant)[0]?.requests);
+  const none = { running: 0, waiting: 0 };
+  router.submit(one);
+  assertEquals(counts(), [{ running: 0, waiting: 1 }, none]);
+  router.emit(one.id, { kind: "tokens", text: "a", tokens: [] });
+  assertEquals(counts(), [{ running: 1, waiting: 0 }, none]);
+  router.emit(one.id, { kind: "cancelled" });
+  assertEquals(counts(), [none, none]);
 });
