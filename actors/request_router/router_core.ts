@@ -171,7 +171,8 @@ export class RouterCore {
     const { tokens, end } = stream.request.maxTokens === 0
       ? promptAlone(progress.output)
       : progress.output;
-    if (end?.kind !== "shed" && !this.#start(stream)) return;
+    const begins = end === null || end.kind === "finished";
+    if (begins && !this.#start(stream)) return;
     stream.times ??= times ?? null;
     stream.cached ??= cachedTokens ?? null;
     if (stream.echo) {

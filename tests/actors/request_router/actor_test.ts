@@ -286,3 +286,19 @@ Deno.test("RequestRouter that starts late says so with the first token, once, wh
   assertEquals(all.filter(({ kind }) => kind === "started").length, 1);
   assertEquals(tokensOf(all), fakeTokens(PROMPT, 20));
 });
+
+Deno.test("RequestRouter that starts late tells of a failure before the first token without a start, so that it can be a status", async () => {
+  const bench = new Bench(prompts, 4, true);
+  await bench.start();
+  const one = request();
+  const submission = bench.router.submit(one);
+  assert(submission.kind === "accepted" && bench.engine);
+  const end = { kind: "failed", error: "Cannot load adapter: NaN" } as const;
+  await bench.mailbox.send({
+    kind: "progressed",
+    epoch: bench.engine.epoch,
+    outputs: [{ request: one.id, tokens: [], promptLogprobs: [], end }],
+  });
+  await settle();
+  assertEquals(ready(submission.events).map(({ kind }) => kind), ["failed"]);
+});
