@@ -1,3 +1,4 @@
+import { FifoSet } from "./fifo_set.ts";
 import type { AdapterId, PageId, RequestId } from "./ids.ts";
 import type { PagePool } from "./page_pool.ts";
 import type { BlockGeometry } from "./page_table.ts";
@@ -44,7 +45,7 @@ export class PrefixCache {
   readonly #geometry: BlockGeometry;
   readonly #spaces = new Map<string, Space>();
   readonly #readers = new Map<RequestId, Reader>();
-  readonly #idle = new Set<Block>();
+  readonly #idle = new FifoSet<Block>();
   #shared = 0;
 
   constructor(pool: PagePool, geometry: BlockGeometry) {
@@ -64,8 +65,7 @@ export class PrefixCache {
 
   /** When the block that goes next was last used; null where there is none. */
   get oldest(): number | null {
-    const [block] = this.#idle;
-    return block?.lastUsed ?? null;
+    return this.#idle.first?.lastUsed ?? null;
   }
 
   /**
@@ -141,7 +141,7 @@ export class PrefixCache {
 
   /** Frees the pages of the block that has lain unused longest. @throws {Error} where there is none. */
   evict(): void {
-    const [block] = this.#idle;
+    const block = this.#idle.first;
     if (!block) throw new Error("Cannot evict: every block is in use");
     this.#remove(block);
   }

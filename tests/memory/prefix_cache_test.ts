@@ -260,3 +260,24 @@ Deno.test("forgetting adapters without cached blocks takes no look at those of a
   sequences.cache.drop(adapterId("adapter 3"));
   sequences.check();
 });
+
+Deno.test("the oldest of many blocks is found as fast when most of them are gone", () => {
+  const blocks = 60_000;
+  const sequences = new Sequences(blocks);
+  for (let i = 0; i < blocks / 100; i++) {
+    const tokens = Array.from({ length: 100 * BLOCK }, (_, at) => i * 1000 + at);
+    sequences.open(`${i}`, tokens);
+    sequences.write(`${i}`, tokens, tokens.length);
+    sequences.close(`${i}`);
+  }
+  const timeOf = (count: number) => {
+    const start = performance.now();
+    for (let i = 0; i < count && sequences.cache.oldest !== null; i++) sequences.cache.evict();
+    return performance.now() - start;
+  };
+  timeOf(2000);
+  const early = timeOf(5000);
+  timeOf(30_000);
+  const late = timeOf(5000);
+  assert(late < 4 * early, `${late} ms for 5000, ${early} ms before`);
+});
