@@ -58,10 +58,12 @@ export const SCHEDULING_OPTIONS = {
     about: "fair shares of adapters, 1 where not named (vtc); tenants' are in their file",
     fallback: "",
     schema: z.string().transform((text) =>
-      text.split(",").filter((part) => part !== "").map((part): [string, number] => {
-        const at = part.lastIndexOf("=");
-        return [part.slice(0, at), Number(part.slice(at + 1) || NaN)];
-      })
+      text.split(",").map((part) => part.trim()).filter((part) => part !== "").map(
+        (part): [string, number] => {
+          const at = part.lastIndexOf("=");
+          return [part.slice(0, at), Number(part.slice(at + 1) || NaN)];
+        },
+      )
     ).refine(
       (pairs) => pairs.every(([name, weight]) => name !== "" && weight > 0 && weight < Infinity),
       "expected names and weights above 0 such as upper=2,lower=0.5",

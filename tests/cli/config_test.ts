@@ -82,7 +82,7 @@ Deno.test("parseConfig() reads policies in their order, token prices and adapter
   const config = parse(["--policy", "vtc, abort,cluster", "--token-prices", "0.5,3"]);
   assertEquals(config.policy, ["vtc", "abort", "cluster"]);
   assertEquals(config.tokenPrices, { prompt: 0.5, output: 3 });
-  const weights = parse([], { CHORUS_ADAPTER_WEIGHTS: "upper=2.0,lower=0.5" }).adapterWeights;
+  const weights = parse([], { CHORUS_ADAPTER_WEIGHTS: "upper=2.0, lower=0.5" }).adapterWeights;
   assertEquals([...weights], [["upper", 2], ["lower", 0.5]]);
   assertEquals(parse([]).policy, ["fcfs"]);
   assertEquals([parse([]).overCommit, parse(["--over-commit", "1.5"]).overCommit], [null, 1.5]);
