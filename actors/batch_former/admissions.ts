@@ -39,7 +39,7 @@ export class Admissions {
     const scene = { running, now };
     const admissible = queue.filter((state) => state.admissible);
     // A prompt of a lower class takes what tokens of a step are left.
-    const first = Math.min(...admissible.map((state) => this.rank(state)));
+    const first = admissible.reduce((low, state) => Math.min(low, this.rank(state)), Infinity);
     const ahead = running.filter((state) => state.ready <= 1 || this.rank(state) <= first);
     const demand = ahead.reduce((sum, state) => sum + state.ready, 0);
     const room = { slots: freeSlots, tokens: this.#maxBatchTokens - demand };

@@ -35,4 +35,10 @@ Deno.test("modelCatalogue() resolves the base and those adapters that the engine
   }
   const listed = catalogue.list().map(({ id, parent }) => ({ id, parent }));
   assertEquals(listed, [{ id: "base", parent: null }, { id: "taken", parent: "base" }]);
+  assertEquals(["base", "taken"].map((name) => catalogue.describe(name)), [...catalogue.list()]);
+  assertEquals(["refused", "waiting", ""].map((name) => catalogue.describe(name)), [
+    null,
+    null,
+    null,
+  ]);
 });
