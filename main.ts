@@ -90,7 +90,9 @@ async function serve(config: Config): Promise<void> {
   const status = readiness(router, registry, draining, () => supply.listed);
   const metrics = new Metrics(() => status().ready, {
     namesOf: (adapter) => registry.namesOf(adapter),
-    perAdapter: config.metricsPerAdapter === "on",
+    ...config.metricsPerAdapter === "on" && {
+      isModel: (name) => name === base || registry.get(name) !== null,
+    },
   });
   const observe = observeEngine({ registry, metrics });
   const app = createApp({

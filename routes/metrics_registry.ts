@@ -1,15 +1,8 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type {
-  EngineLimits,
-  EngineLoad,
-  FirstTokenTimes,
-  StreamEvent,
-} from "../actors/request_router/protocol.ts";
+import { Counter, Gauge, Registry } from "prom-client";
+import type { EngineLimits, EngineLoad, StreamEvent } from "../actors/request_router/protocol.ts";
 import { EngineCounters } from "./engine_counters.ts";
+import { ModelTimes, type Served } from "./model_times.ts";
 import { type NamesOf, RoutingMetrics } from "./routing_metrics.ts";
-
-const TTFT_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120];
-const INTER_TOKEN_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5];
 
 /** Follows one sequence's events as its reader takes them. */
 export interface SequenceTimer {
@@ -18,14 +11,8 @@ export interface SequenceTimer {
 
 export interface MetricsOptions {
   readonly namesOf?: NamesOf;
-  /** Label times by the model's name instead of "base" or "adapter", of which there may be thousands. */
-  readonly perAdapter?: boolean;
-}
-
-/** The model that a sequence runs on. */
-export interface Served {
-  readonly name: string;
-  readonly adapter: boolean;
+  /** Label times by the name of the model, while it is one, instead of "base" or "adapter": there may be thousands. */
+  readonly isModel?: (name: string) => boolean;
 }
 
 /** Everything that /metrics tells. */
@@ -62,28 +49,9 @@ export class Metrics {
     .map((name) => this.#counter(name, "Prompt tokens looked for in the prefix cache."));
   readonly #prefixHits = ["vllm:prefix_cache_hits_total", "chorus_prefix_hit_tokens_total"]
     .map((name) => this.#counter(name, "Prompt tokens found in the prefix cache."));
-  readonly #timeToFirstToken = new Histogram({
-    name: "chorus_time_to_first_token_seconds",
-    help: "From admission to the first token that the response took.",
-    labelNames: ["model"],
-    buckets: TTFT_SECONDS,
-    registers: [this.#registry],
-  });
-  readonly #interToken = new Histogram({
-    name: "chorus_inter_token_seconds",
-    help: "Between one token and the next, as the response took them.",
-    labelNames: ["model"],
-    buckets: INTER_TOKEN_SECONDS,
-    registers: [this.#registry],
-  });
-  readonly #waits: Readonly<Record<keyof FirstTokenTimes, Histogram>> = {
-    queueMs: this.#wait("chorus_queue_seconds", "Waiting for a place in the batch or for pages."),
-    adapterMs: this.#wait("chorus_adapter_wait_seconds", "Waiting for the adapter."),
-    prefillMs: this.#wait("chorus_prefill_seconds", "From the first step to the first token."),
-  };
   readonly #counters = new EngineCounters(this.#registry);
   readonly #routing: RoutingMetrics;
-  readonly #perAdapter: boolean;
+  readonly #times: ModelTimes;
   readonly #open = this.#gauge(
     "chorus_sequences_open",
     "Sequences admitted for clients and not yet ended.",
@@ -113,10 +81,10 @@ export class Metrics {
   /** `ready` is asked at each scrape. */
   constructor(
     ready: () => boolean,
-    { namesOf = () => [], perAdapter = false }: MetricsOptions = {},
+    { namesOf = () => [], isModel }: MetricsOptions = {},
   ) {
     this.#routing = new RoutingMetrics(this.#registry, namesOf);
-    this.#perAdapter = perAdapter;
+    this.#times = new ModelTimes(this.#registry, isModel);
     this.#gauge("chorus_ready", "1 when requests are taken.", (gauge) => gauge.set(+ready()));
     this.#gauge("process_resident_memory_bytes", "Memory of the front process.", (gauge) => {
       gauge.set(Deno.memoryUsage().rss);
@@ -161,7 +129,7 @@ export class Metrics {
 
   /** Starts the clock of a sequence that was admitted. */
   sequence(served: Served): SequenceTimer {
-    const model = this.#perAdapter ? served.name : served.adapter ? "adapter" : "base";
+    const model = this.#times.labelOf(served);
     const begun = served.adapter ? this.#routing.awaiting(served.name) : () => {};
     let last = performance.now();
     let first = true;
@@ -172,17 +140,15 @@ export class Metrics {
           const now = performance.now();
           const seconds = (now - last) / 1000;
           last = now;
-          // Tokens that arrive together share the time since the last ones.
-          const share = seconds / event.tokens.length;
-          if (first) this.#timeToFirstToken.observe({ model }, seconds);
-          else for (const _ of event.tokens) this.#interToken.observe({ model }, share);
+          if (first) this.#times.firstToken(model, seconds);
+          else this.#times.tokens(model, seconds, event.tokens.length);
           begun();
           first = false;
           this.#completionTokens.inc(event.tokens.length);
         }
         if (event.kind === "finished") {
           this.#promptTokens.inc(event.usage.promptTokens);
-          this.#observeWaits(model, event.usage.times);
+          if (event.usage.times) this.#times.waits(model, event.usage.times);
         }
         if (isEnd(event)) {
           begun();
@@ -195,20 +161,9 @@ export class Metrics {
 
   /** Prometheus' text format and its content type. */
   async render(): Promise<{ readonly text: string; readonly contentType: string }> {
+    this.#times.sweep();
     const text = await this.#registry.metrics();
     return { text: text + this.#routing.adapters(), contentType: this.#registry.contentType };
-  }
-
-  #observeWaits(model: string, times: FirstTokenTimes | undefined): void {
-    if (!times) return;
-    for (const wait of ["queueMs", "adapterMs", "prefillMs"] as const) {
-      this.#waits[wait].observe({ model }, times[wait] / 1000);
-    }
-  }
-
-  #wait(name: string, help: string): Histogram {
-    const registers = [this.#registry];
-    return new Histogram({ name, help, labelNames: ["model"], buckets: TTFT_SECONDS, registers });
   }
 
   #counter(name: string, help: string, labelNames: string[] = []): Counter {

@@ -138,16 +138,27 @@ strictly(
   "times are kept for base and adapters, and for each model only where that is asked for",
   async () => {
     for (const perAdapter of [false, true]) {
+      const gone = new Set<string>();
+      const isModel = (name: string) => !gone.has(name);
       const { app, metrics } = openEdge(undefined, {
-        metrics: new Metrics(() => true, { perAdapter }),
+        metrics: new Metrics(() => true, perAdapter ? { isModel } : {}),
       });
       for (const model of ["demo", "upper", "reverse"]) {
         await (await app.request("/v1/completions", post({ model, prompt: "x" }))).body?.cancel();
       }
-      const seen = (await scraped(metrics)).flatMap(({ name, labels }) =>
-        name === "chorus_time_to_first_token_seconds_count" ? [labels.model] : []
-      );
-      assertEquals(seen, perAdapter ? ["demo", "upper", "reverse"] : ["base", "adapter"]);
+      const seen = async () =>
+        (await scraped(metrics)).flatMap(({ name, labels }) =>
+          name === "chorus_time_to_first_token_seconds_count" ? [labels.model] : []
+        );
+      assertEquals(await seen(), perAdapter ? ["demo", "upper", "reverse"] : ["base", "adapter"]);
+      // A stream that goes on after its adapter was unloaded leaves nothing that stays.
+      const late = metrics.sequence({ name: "upper", adapter: true });
+      gone.add("upper");
+      assertEquals(await seen(), perAdapter ? ["demo", "reverse"] : ["base", "adapter"]);
+      late.see(said("x"));
+      assertEquals(await seen(), perAdapter ? ["demo", "reverse"] : ["base", "adapter"]);
+      const text = (await metrics.render()).text;
+      assertEquals(text.includes('model="upper"'), false);
     }
   },
 );
