@@ -13,6 +13,8 @@ interface Held {
 /** What sequences may come to hold together if each runs to the last token that it is counted on to make. */
 export class PeakDemand {
   readonly #held = new Map<RequestId, Held>();
+  /** Those that may grow most first; null where it has changed since. */
+  #order: readonly Held[] | null = null;
   readonly #blockTokens: number;
   readonly #overCommit: number;
 
@@ -25,10 +27,11 @@ export class PeakDemand {
   /** It was granted what it wanted. */
   set({ request, tokens, growth = 0 }: Wanted): void {
     this.#held.set(request, { tokens, growth });
+    this.#order = null;
   }
 
   delete(request: RequestId): void {
-    this.#held.delete(request);
+    if (this.#held.delete(request)) this.#order = null;
   }
 
   /**
@@ -39,14 +42,24 @@ export class PeakDemand {
   kept({ request, tokens, growth = 0 }: Wanted): number {
     const alone = this.#held.size === 0 || this.#held.has(request);
     if (alone || this.#overCommit === Infinity) return 0;
-    const all = [...this.#held.values(), { tokens, growth }].sort((a, b) => b.growth - a.growth);
+    // Many ask before one is granted something.
+    this.#order ??= [...this.#held.values()].sort((a, b) => b.growth - a.growth);
     const block = this.#blockTokens;
-    let [peak, sum, now] = [0, 0, 0];
-    all.forEach((held, i) => {
+    let [peak, sum, now, count] = [0, 0, 0, 0];
+    const add = (held: Held) => {
       sum += held.tokens;
       now += Math.ceil(held.tokens / block) * block;
-      peak = Math.max(peak, sum + (i + 1) * (held.growth + block - 1));
-    });
+      peak = Math.max(peak, sum + ++count * (held.growth + block - 1));
+    };
+    let waits = true;
+    for (const held of this.#order) {
+      if (waits && growth > held.growth) {
+        add({ tokens, growth });
+        waits = false;
+      }
+      add(held);
+    }
+    if (waits) add({ tokens, growth });
     return Math.ceil(Math.max(0, peak - now) / this.#overCommit);
   }
 }

@@ -52,3 +52,25 @@ Deno.test("room for the peak is room at every step until all have ended", () => 
     }),
   );
 });
+
+Deno.test("an answer depends on who is there, not on what was asked or who was there before", () => {
+  const held = fc.record({ tokens: fc.integer({ min: 1, max: 60 }), growth: fc.nat({ max: 9 }) });
+  const changes = fc.array(fc.tuple(fc.nat({ max: 5 }), fc.option(held)), { maxLength: 30 });
+  fc.assert(
+    fc.property(changes, held, (changes, asked) => {
+      const there = new Map<number, Held>();
+      const demand = new PeakDemand(BLOCK, 1);
+      for (const [i, now] of changes) {
+        if (now) {
+          there.set(i, now);
+          demand.set({ request: requestId(`${i}`), ...now });
+        } else {
+          there.delete(i);
+          demand.delete(requestId(`${i}`));
+        }
+        const newcomer = { request: NEW, ...asked };
+        assertEquals(demand.kept(newcomer), demandOf([...there.values()]).kept(newcomer));
+      }
+    }),
+  );
+});
