@@ -1,11 +1,13 @@
+import type { MiddlewareHandler } from "hono";
 import type { AdapterAdmin } from "./adapter_admin.ts";
 import { adapters } from "./adapters.ts";
 import { admin } from "./admin.ts";
 import { bareApp, refuseTheRest } from "./bare_app.ts";
 import { bodyLimit } from "./body_limit.ts";
-import type { EdgeApp } from "./edge.ts";
+import type { EdgeApp, EdgeEnv } from "./edge.ts";
 import { metrics } from "./metrics.ts";
 import type { Metrics } from "./metrics_registry.ts";
+import { Problem } from "./problem.ts";
 import { requireKey } from "./require_key.ts";
 import { ANYONE } from "./tenant.ts";
 
@@ -18,6 +20,7 @@ export function createAdminApp(deps: {
 }): EdgeApp {
   const app = bareApp();
   app.use("/v1/*", bodyLimit(deps.maxBodyBytes));
+  if (deps.adminKey === null) app.use("/v1/*", refusePages);
   admin(app, deps.adapters, deps.adminKey);
   if (deps.adminKey !== null) app.use("/v1/adapters", requireKey(deps.adminKey));
   app.use("/v1/adapters", async (c, next) => {
@@ -29,3 +32,12 @@ export function createAdminApp(deps: {
   refuseTheRest(app);
   return app;
 }
+
+/** A web page that an admin looks at can reach what the admin can, and tells where it is from. */
+const refusePages: MiddlewareHandler<EdgeEnv> = async (c, next) => {
+  const origin = c.req.header("origin");
+  if (origin !== undefined && origin !== new URL(c.req.url).origin) {
+    throw new Problem("cross_origin", `Pages of other origins may not ask, received ${origin}.`);
+  }
+  await next();
+};

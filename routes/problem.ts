@@ -20,6 +20,7 @@ const PROBLEMS = {
   },
   malformed_json: { status: 400, type: "invalid_request_error", code: "malformed_json" },
   invalid_api_key: { status: 401, type: "authentication_error", code: "invalid_api_key" },
+  cross_origin: { status: 403, type: "invalid_request_error", code: "cross_origin" },
   model_not_found: { status: 404, type: "invalid_request_error", code: "model_not_found" },
   unknown_url: { status: 404, type: "invalid_request_error", code: "unknown_url" },
   method_not_allowed: { status: 405, type: "invalid_request_error", code: "method_not_allowed" },

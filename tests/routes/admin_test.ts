@@ -138,6 +138,21 @@ Deno.test("an admin's own listener needs the key where there is one", async () =
   }
 });
 
+Deno.test("a page that an admin looks at cannot change adapters where the listener asks for no key", async () => {
+  const adapters = new Names();
+  const { metrics } = openEdge();
+  const app = createAdminApp({ adapters, metrics, adminKey: null, maxBodyBytes: 1000 });
+  const load = post({ lora_name: "a", lora_path: "/a" });
+  const from = (origin: string) => ({ ...load, headers: { ...load.headers, origin } });
+  for (const origin of ["https://elsewhere.example", "null"]) {
+    const refused = await app.request(LOAD, from(origin));
+    assertEquals([refused.status, adapters.names.size], [403, 0]);
+    const { error } = await refused.json();
+    assertEquals([error.code, error.message.includes(origin)], ["cross_origin", true]);
+  }
+  assertEquals((await app.request(LOAD, from("http://localhost"))).status, 200);
+});
+
 Deno.test("GET /v1/adapters tells a tenant of what it may use, and of nobody's paths", async () => {
   const adapters = new Names();
   adapters.names.set("acme-1", "/a").set("other", "/b");
