@@ -89,7 +89,7 @@ async function serve(config: Config): Promise<void> {
   });
   const status = readiness(router, registry, draining, () => supply.listed);
   const metrics = new Metrics(() => status().ready, {
-    namesOf: (adapter) => registry.namesOf(adapter),
+    names: registry,
     ...config.metricsPerAdapter === "on" && {
       isModel: (name) => name === base || registry.get(name) !== null,
     },

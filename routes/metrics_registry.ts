@@ -2,7 +2,7 @@ import { Counter, Gauge, Registry } from "prom-client";
 import type { EngineLimits, EngineLoad, StreamEvent } from "../actors/request_router/protocol.ts";
 import { EngineCounters } from "./engine_counters.ts";
 import { ModelTimes, type Served } from "./model_times.ts";
-import { type NamesOf, RoutingMetrics } from "./routing_metrics.ts";
+import { type AdapterNames, RoutingMetrics } from "./routing_metrics.ts";
 
 /** Follows one sequence's events as its reader takes them. */
 export interface SequenceTimer {
@@ -10,7 +10,7 @@ export interface SequenceTimer {
 }
 
 export interface MetricsOptions {
-  readonly namesOf?: NamesOf;
+  readonly names?: AdapterNames;
   /** Label times by the name of the model, while it is one, instead of "base" or "adapter": there may be thousands. */
   readonly isModel?: (name: string) => boolean;
 }
@@ -81,9 +81,9 @@ export class Metrics {
   /** `ready` is asked at each scrape. */
   constructor(
     ready: () => boolean,
-    { namesOf = () => [], isModel }: MetricsOptions = {},
+    { names = { namesOf: () => [], changes: 0 }, isModel }: MetricsOptions = {},
   ) {
-    this.#routing = new RoutingMetrics(this.#registry, namesOf);
+    this.#routing = new RoutingMetrics(this.#registry, names);
     this.#times = new ModelTimes(this.#registry, isModel);
     this.#gauge("chorus_ready", "1 when requests are taken.", (gauge) => gauge.set(+ready()));
     this.#gauge("process_resident_memory_bytes", "Memory of the front process.", (gauge) => {

@@ -3,8 +3,13 @@ import type { EngineLimits, EngineLoad } from "../actors/request_router/protocol
 import type { AdapterId } from "../memory/ids.ts";
 import { BLOCK_TOKENS } from "../models/adapter_image.ts";
 
-/** The names of an adapter, all of which clients may use. */
-export type NamesOf = (id: AdapterId) => readonly string[];
+/** What clients call adapters. */
+export interface AdapterNames {
+  /** All of its names. */
+  namesOf(id: AdapterId): readonly string[];
+  /** Another number after each change of them. */
+  readonly changes: number;
+}
 
 type Load = Pick<
   EngineLoad,
@@ -16,7 +21,7 @@ type Load = Pick<
  * All of it is read off the last load when a scrape asks.
  */
 export class RoutingMetrics {
-  readonly #namesOf: NamesOf;
+  readonly #names: AdapterNames;
   /** Sequences without a token yet, by their adapter's name. */
   readonly #early = new Map<string, number>();
   readonly #cache: Gauge;
@@ -25,12 +30,13 @@ export class RoutingMetrics {
   /** Mean size of the residents, when there last were any. */
   #adapterPages = 1;
   #residents: readonly AdapterId[] = [];
-  /** Their names. */
+  /** Their names, as of `#changes`. */
   #resident: ReadonlySet<string> = new Set();
+  #changes = NaN;
   #info: { readonly rest: string; readonly text: string } | null = null;
 
-  constructor(registry: Registry, namesOf: NamesOf) {
-    this.#namesOf = namesOf;
+  constructor(registry: Registry, names: AdapterNames) {
+    this.#names = names;
     const registers = [registry];
     const gauge = (name: string, help: string, value: (load: Load) => number) => {
       const read = () => this.#load ? value(this.#load) : 0;
@@ -91,9 +97,12 @@ export class RoutingMetrics {
    */
   adapters(): string {
     const { residentAdapters = [], freePages = 0 } = this.#load ?? {};
-    if (!equal(residentAdapters, this.#residents)) {
-      this.#resident = new Set(residentAdapters.flatMap(this.#namesOf).filter(sayable).sort());
+    const { changes } = this.#names;
+    if (changes !== this.#changes || !equal(residentAdapters, this.#residents)) {
+      const names = residentAdapters.flatMap((id) => this.#names.namesOf(id));
+      this.#resident = new Set(names.filter(sayable).sort());
       this.#residents = residentAdapters;
+      this.#changes = changes;
       this.#info = null;
     }
     const waiting = [...this.#early.keys()].filter((name) =>

@@ -46,6 +46,7 @@ export class AdapterRegistry {
   readonly #revisions = new Map<AdapterId, Revision>();
   /** Revisions of which the engine has said nothing yet. */
   #undecided = 0;
+  #changes = 0;
   #follower: (command: AdapterCommand) => void = () => {};
 
   /** Tells `follower` of each change from now on; there is one at a time. */
@@ -97,6 +98,7 @@ export class AdapterRegistry {
     const entry = this.#entries.get(name);
     if (!entry) return false;
     this.#entries.delete(name);
+    this.#changes++;
     this.#leave(entry);
     return true;
   }
@@ -153,6 +155,11 @@ export class AdapterRegistry {
   get(name: string): RegisteredAdapter | null {
     const entry = this.#entries.get(name);
     return entry ? this.#withState(entry) : null;
+  }
+
+  /** Another number after each change of what a name stands for. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** All names of the same files. */
@@ -230,6 +237,7 @@ export class AdapterRegistry {
 
   #take(entry: AdapterEntry, revision: Revision): void {
     this.#entries.set(entry.name, entry);
+    this.#changes++;
     revision.names.add(entry.name);
   }
 

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { AdapterRegistry } from "../../actors/request_router/registry.ts";
 import { UNKNOWN_MEMORY } from "../../actors/batch_former/unknown_memory.ts";
 import { type AdapterId, adapterId } from "../../memory/ids.ts";
 import { Metrics } from "../../routes/metrics_registry.ts";
@@ -25,7 +26,7 @@ const LOAD = {
 const NAMES = new Map([["1", ["upper", "also-upper"]], ["2", ["reverse"]], ["3", ["a,b"]], ["4", [
   'a"b\\c',
 ]]]);
-const namesOf = (id: AdapterId) => NAMES.get(id) ?? [];
+const names = { namesOf: (id: AdapterId) => NAMES.get(id) ?? [], changes: 0 };
 const residents = (...ids: string[]) => ({ ...LOAD, residentAdapters: ids.map(adapterId) });
 
 async function scraped(metrics: Metrics): Promise<Sample[]> {
@@ -42,7 +43,7 @@ async function lora(metrics: Metrics): Promise<Sample> {
 strictly(
   "residents are all listed in one series, whether or not anyone uses them (vLLM #45325, vLLM #5830)",
   async () => {
-    const metrics = new Metrics(() => true, { namesOf });
+    const metrics = new Metrics(() => true, { names });
     assertEquals((await lora(metrics)).labels.running_lora_adapters, "");
     for (const ids of [["1"], ["1", "2"], ["2"], ["2", "1", "3", "4"]]) {
       metrics.load(residents(...ids));
@@ -55,7 +56,7 @@ strictly(
 strictly(
   "there is room for the residents and for as many of their size as free pages hold",
   async () => {
-    const metrics = new Metrics(() => true, { namesOf });
+    const metrics = new Metrics(() => true, { names });
     metrics.load(residents("1", "2")); // 7.5 pages each
     assertEquals((await lora(metrics)).labels.max_lora, "5");
     metrics.load({ ...residents("1", "2"), freePages: 0 });
@@ -63,8 +64,26 @@ strictly(
   },
 );
 
+strictly(
+  "a name that is gone, or means other files, is resident no more at the next scrape",
+  async () => {
+    const registry = new AdapterRegistry();
+    const entry = { path: "/x", parent: "base" };
+    for (const name of ["one", "two"]) registry.add({ name, id: adapterId("x"), ...entry });
+    const metrics = new Metrics(() => true, { names: registry });
+    metrics.load(residents("x"));
+    const listed = async () => (await lora(metrics)).labels.running_lora_adapters;
+    assertEquals(await listed(), "one,two");
+    registry.remove("one");
+    assertEquals(await listed(), "two");
+    registry.remove("two");
+    registry.add({ name: "two", id: adapterId("y"), ...entry });
+    assertEquals(await listed(), "");
+  },
+);
+
 strictly("its value is the time of the last change", async () => {
-  const metrics = new Metrics(() => true, { namesOf });
+  const metrics = new Metrics(() => true, { names });
   metrics.load(residents("1"));
   const before = Date.now() / 1000;
   const first = await lora(metrics);
@@ -83,7 +102,7 @@ strictly("an adapter that is not on the GPU is waiting until its first token", a
     yield said("x");
     yield finished(1);
   });
-  const metrics = new Metrics(() => true, { namesOf });
+  const metrics = new Metrics(() => true, { names });
   const { app } = openEdge(router, { metrics });
   const answer = app.request("/v1/completions", post({ model: "reverse", prompt: "x", n: 2 }));
   await begun.promise;
@@ -98,7 +117,7 @@ strictly("an adapter that is not on the GPU is waiting until its first token", a
 });
 
 strictly("load is told under the names of the endpoint picker's protocol", async () => {
-  const metrics = new Metrics(() => true, { namesOf });
+  const metrics = new Metrics(() => true, { names });
   metrics.load(LOAD);
   const limits = { maxModelLen: 512, poolTokens: 8000, device: "", software: true };
   metrics.limits({ ...limits, provider: "builtin" });
