@@ -1,28 +1,54 @@
 // Runs the whole suite and closes with one plain line, "N passed, N failed".
 import { TextLineStream } from "@std/streams";
 
-const child = new Deno.Command(Deno.execPath(), {
-  args: [
-    "test",
-    "-A",
-    "--unstable-webgpu",
-    "--v8-flags=--expose-gc",
-    "--preload=tests/support/seed.ts",
-    ...Deno.args,
-  ],
-  env: { XDG_RUNTIME_DIR: Deno.env.get("XDG_RUNTIME_DIR") ?? "/tmp", NO_COLOR: "1" },
-  stdout: "piped",
-}).spawn();
-
-let summary: RegExpExecArray | null = null;
-const lines = child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
-for await (const line of lines) {
-  console.log(line);
-  summary = /\| (\d+) passed.*\| (\d+) failed/.exec(line) ?? summary;
+/** What `deno test` said in the end, and how it ended. */
+interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+  readonly code: number;
 }
-const { code } = await child.status;
-const passed = Number(summary?.[1] ?? 0);
-// A crash before the summary, or a failed type check, is a failure too.
-const failed = Math.max(Number(summary?.[2] ?? 0), code === 0 ? 0 : 1);
-console.log(`${passed} passed, ${failed} failed`);
-Deno.exit(code || (passed === 0 ? 1 : 0));
+
+const UNBOUNDED = { highWaterMark: Infinity };
+
+/** Starts `deno test`; what it says can be read later, and holds nothing up meanwhile. */
+function start(args: readonly string[]) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "test",
+      "-A",
+      "--unstable-webgpu",
+      "--v8-flags=--expose-gc",
+      "--preload=tests/support/seed.ts",
+      ...args,
+    ],
+    env: { XDG_RUNTIME_DIR: Deno.env.get("XDG_RUNTIME_DIR") ?? "/tmp", NO_COLOR: "1" },
+    stdout: "piped",
+  }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
+  const kept = new TransformStream<string, string>({}, UNBOUNDED, UNBOUNDED);
+  return { lines: lines.pipeThrough(kept), status: child.status };
+}
+
+async function show({ lines, status }: ReturnType<typeof start>): Promise<Outcome> {
+  let summary: RegExpExecArray | null = null;
+  for await (const line of lines) {
+    console.log(line);
+    summary = /\| (\d+) passed.*\| (\d+) failed/.exec(line) ?? summary;
+  }
+  const { code } = await status;
+  const passed = Number(summary?.[1] ?? 0);
+  // A crash before the summary, or a failed type check, is a failure too.
+  const failed = Math.max(Number(summary?.[2] ?? 0), code === 0 ? 0 : 1);
+  return { passed, failed, code: code || (passed === 0 ? 1 : 0) };
+}
+
+// Tests of whole servers wait for them as often as they work: half of the suite runs beside the other.
+const SERVERS = "tests/end_to_end";
+const parts = Deno.args.length > 0 ? [Deno.args] : [[SERVERS], [`--ignore=${SERVERS}`]];
+const running = parts.map(start);
+const outcomes: Outcome[] = [];
+for (const part of running) outcomes.push(await show(part));
+const sum = (of: (outcome: Outcome) => number) =>
+  outcomes.reduce((total, outcome) => total + of(outcome), 0);
+console.log(`${sum(({ passed }) => passed)} passed, ${sum(({ failed }) => failed)} failed`);
+Deno.exit(outcomes.find(({ code }) => code !== 0)?.code ?? 0);
