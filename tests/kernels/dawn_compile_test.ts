@@ -31,7 +31,9 @@ const TOO_WIDE = ["attention_prefill", "attention_prefill_matrix", "linear_matri
 async function compile(compiler: Compiler, kernel: Kernel): Promise<void> {
   for (const flag of [0, 1] as const) {
     const { constants, header } = plausibleConstants(kernel, flag);
-    await compiler.compile(kernel, constants, header);
+    const { size: MATRIX, subgroup: SUBGROUP } = compiler.matrices ?? {};
+    const own = "MATRIX" in header && MATRIX && SUBGROUP ? { MATRIX, SUBGROUP } : {};
+    await compiler.compile(kernel, constants, { ...header, ...own });
   }
 }
 
