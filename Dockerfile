@@ -26,6 +26,6 @@ EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=15m \
   CMD ["deno", "run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env=CHORUS_PORT", "cli/check_health.ts"]
 
-# Deno itself, with the permissions of cli/permissions.ts: a shell or `deno task` would keep SIGTERM from it.
+# Deno itself, with the permissions of cli/permissions.ts: no shell or task runner has to pass signals on.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["deno", "run", "--cached-only", "--no-prompt", "--allow-read", "--allow-write=/tmp", "--allow-net", "--allow-env=CHORUS_*", "--ignore-env", "--allow-run=/usr/bin/deno", "main.ts"]

@@ -1,7 +1,7 @@
 // The front process: HTTP, the request router with its ledger, and the engine process that it keeps alive.
 import { fileURLToPath } from "node:url";
 import { startSystem } from "./actors/system.ts";
-import { LongPrompts } from "./actors/request_router/long_prompts.ts";
+import { PacedPromptEncoder } from "./actors/request_router/paced_prompt_encoder.ts";
 import { promptEncoder } from "./actors/request_router/prompt_encoder.ts";
 import { AdapterRegistry } from "./actors/request_router/registry.ts";
 import { AdapterSupply } from "./cli/adapter_supply.ts";
@@ -70,7 +70,7 @@ async function serve(config: Config): Promise<void> {
     router: {
       vocabSize: model.vocabSize,
       eosTokenIds: [...new Set([...model.eosTokenIds, ...tokenizer.eosTokenIds])],
-      prompts: new LongPrompts(
+      prompts: new PacedPromptEncoder(
         promptEncoder(tokenizer, await ChatTemplate.load(directory)),
         directory,
       ),

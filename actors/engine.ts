@@ -1,8 +1,8 @@
 /// <reference lib="deno.window" />
-// The engine process: batch former and memory manager in this isolate, the executor and the loader in Workers.
+// The engine process: batch former and memory manager in this isolate, the executor and the loaders in Workers.
 // Whatever goes wrong here ends the process; the front starts another and replays its ledger.
-import { BLOCK_TOKENS } from "../models/adapter_image.ts";
 import { type Epoch, epoch as epochOf } from "../memory/ids.ts";
+import { BLOCK_TOKENS } from "../models/adapter_image.ts";
 import { spawn } from "./actor.ts";
 import { batchFormer } from "./batch_former/actor.ts";
 import type * as BatchFormer from "./batch_former/protocol.ts";
@@ -10,19 +10,24 @@ import { Channel, type Sender } from "./channel.ts";
 import type { EngineOptions } from "./engine_options.ts";
 import type { EngineCommand } from "./engine_protocol.ts";
 import type * as Executor from "./executor/protocol.ts";
-import type * as Loader from "./loader/protocol.ts";
 import { Watchdog } from "./executor/watchdog.ts";
+import type * as Loader from "./loader/protocol.ts";
 import { memoryManager } from "./memory_manager/actor.ts";
 import type * as MemoryManager from "./memory_manager/protocol.ts";
+import { messageOf } from "./message_of.ts";
 import { openPort } from "./port_channel.ts";
 import type { EngineEvent } from "./request_router/protocol.ts";
 import { openSocket, type SocketLink } from "./socket_channel.ts";
+import { spread } from "./spread.ts";
 
 const CAPACITY = { socket: 1024, executor: 64, loader: 64, former: 4096, memory: 4096 } as const;
 
 /** An adapter that failed to load is not looked at again for so long. */
 const RETRY_MS = 5000;
 const TICK_MS = 100;
+
+/** Threads that read, check and pack adapters, 25 ms each for one of 15 MB: the executor and the front need theirs. */
+const loadersFor = (processors: number) => Math.min(4, Math.max(1, Math.floor(processors / 4)));
 
 /** A Worker whose crash is this process's crash, and a link to it. */
 function startWorker<Out, In>(file: string, options: EngineOptions, capacity: number) {
@@ -55,10 +60,14 @@ async function run(options: EngineOptions): Promise<void> {
     { capacity: CAPACITY.socket },
   );
   const outbox: Sender<EngineEvent> = front.sender;
-  const loader = startWorker<Loader.Command, Loader.Event>(
-    "./loader/worker.ts",
-    options,
-    CAPACITY.loader,
+  const loaders = Array.from(
+    { length: loadersFor(navigator.hardwareConcurrency) },
+    () =>
+      startWorker<Loader.Command, Loader.Event>(
+        "./loader/worker.ts",
+        options,
+        CAPACITY.loader,
+      ),
   );
   const executor = startWorker<Executor.Command, Executor.Event>(
     "./executor/worker.ts",
@@ -67,7 +76,7 @@ async function run(options: EngineOptions): Promise<void> {
   );
 
   const ready = await executorReady(executor.receiver, epoch, front);
-  const watchdog = new Watchdog(executor.sender);
+  const watchdog = new Watchdog(executor.sender, ready.software);
   setInterval(() => {
     const silence = watchdog.overdue;
     if (silence !== null) fail(`the executor has not answered a step for ${silence} ms`);
@@ -92,7 +101,7 @@ async function run(options: EngineOptions): Promise<void> {
           sequenceTokens: ready.maxModelLen,
         },
         epoch,
-        loader: loader.sender,
+        loader: spread(loaders.map(({ sender }) => sender), ({ adapter }) => adapter),
         executor: watchdog.sender,
         former,
         outbox,
@@ -117,10 +126,8 @@ async function run(options: EngineOptions): Promise<void> {
       former,
     ),
   ];
-  // With nothing else to do no message comes, and still somebody may wait for too long.
-  if (options.policy.names.includes("abort")) {
-    setInterval(() => former.trySend({ kind: "tick" }), TICK_MS);
-  }
+  // With nothing else to do no message comes, and still somebody may wait for too long, or adapters come and go.
+  setInterval(() => former.trySend({ kind: "tick" }), TICK_MS);
   for (const { name, stopped } of actors) {
     stopped.then((exit) =>
       fail(`${name} ${exit.kind}${exit.kind === "crashed" ? `: ${String(exit.error)}` : ""}`)
@@ -133,6 +140,7 @@ async function run(options: EngineOptions): Promise<void> {
     limits: {
       maxModelLen: ready.maxModelLen,
       poolTokens,
+      pagesPerBlock: ready.pagesPerBlock,
       device: ready.device,
       software: ready.software,
       provider: ready.provider,
@@ -164,9 +172,7 @@ async function run(options: EngineOptions): Promise<void> {
       watchdog.answered();
       await former.send(event);
     }),
-    forward(loader.receiver, async (event) => {
-      if (event.kind !== "loader_ready") await memory.send(event);
-    }),
+    ...loaders.map(({ receiver }) => forward(receiver, (event) => memory.send(event))),
   ]);
   // The front is gone, or has hung up: there is nobody left to work for.
   Deno.exit(0);
@@ -197,5 +203,5 @@ const [text = ""] = Deno.args;
 try {
   await run(JSON.parse(text) as EngineOptions);
 } catch (error) {
-  fail(error instanceof Error ? error.message : String(error));
+  fail(messageOf(error));
 }

@@ -11,7 +11,7 @@ export interface EngineOptions {
   readonly dtype: "auto" | "f16" | "bf16" | "int8";
   /** null: the model's own length. In tokens. */
   readonly maxModelLen: number | null;
-  /** Bytes of the unified pool over all layers; null: as much as the device suggests. */
+  /** Bytes of the unified pool over all layers; null: 4 GiB, or 256 MiB where there is no GPU. */
   readonly poolBytes: number | null;
   /** Bytes of the pool for adapters on embed_tokens and lm_head; null: a share of the pool. */
   readonly headPoolBytes: number | null;

@@ -1,6 +1,7 @@
 import { type Actor, spawn } from "./actor.ts";
 import { Channel } from "./channel.ts";
 import type { EngineOptions } from "./engine_options.ts";
+import type { AdapterId } from "../memory/ids.ts";
 import { requestRouter } from "./request_router/actor.ts";
 import { EngineLink } from "./request_router/engine_link.ts";
 import { RequestRouter } from "./request_router/handle.ts";
@@ -37,6 +38,7 @@ export function startSystem(options: SystemOptions): System {
   const { capacity } = options.router;
   const { registry } = options;
   const router = new RequestRouter({ mailbox, capacity, window: WINDOW, adapters: registry });
+  const adapterPages = (adapters: readonly AdapterId[]) => registry.pages(adapters);
   let engine: EngineLink | null = null;
 
   const supervisor = supervise([
@@ -45,7 +47,7 @@ export function startSystem(options: SystemOptions): System {
       restart: "permanent",
       start: () =>
         spawn(
-          requestRouter({ ...options.router, window: WINDOW }, {
+          requestRouter({ ...options.router, window: WINDOW, adapterPages }, {
             emit: (request, event) => router.emit(request, event),
             status: (status) => router.status(status),
             abandon: (reason) => router.abandon(reason),

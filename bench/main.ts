@@ -6,13 +6,12 @@ interface Bench {
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   kernels: {
-    about: "every projection at Llama-3-8B shapes, over a copy and an FMA kernel (--all: variants)",
-    run: () => import("./kernels.ts"),
+    about: "every projection at Llama-3-8B shapes, over a copy and an FMA kernel",
+    run: async (args) => (await import("./kernels.ts")).kernels(args),
   },
   step: {
-    about:
-      "whole steps of a random Llama-3-8B: decode over its floor, adapters, prefill, load (--dtype int8; --batches 1,8: only these)",
-    run: () => import("./step.ts"),
+    about: "whole steps of a random Llama-3-8B: decode over its floor, adapters, prefill, load",
+    run: async (args) => (await import("./step.ts")).step(args),
   },
   serve: {
     about: "S-LoRA's trace, or a closed loop, over HTTP against a served engine",
@@ -42,10 +41,12 @@ const BENCHES: Readonly<Record<string, Bench>> = {
 
 const [name = "--help", ...args] = Deno.args;
 const bench = BENCHES[name];
-if (bench) await bench.run(args);
-else {
+if (bench) {
+  await bench.run(args);
+  Deno.exit(); // a GPU that is still open keeps the process
+} else {
   console.log(
-    "deno task bench <name> [flags]; serve, cold, simulate, http, prefix and peers list theirs with --help\n",
+    "deno task bench <name> [flags]; each lists its own with --help\n",
   );
   for (const [name, { about }] of Object.entries(BENCHES)) console.log(`${name.padEnd(9)}${about}`);
   if (name !== "--help") Deno.exitCode = 2;

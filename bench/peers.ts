@@ -3,7 +3,8 @@ import { Command, Option } from "commander";
 import { serve } from "./serve.ts";
 import { cardState, clockLine } from "./support/clocks.ts";
 import { positive } from "./support/flags.ts";
-import { type DecodeStep, ourSteps } from "./support/our_steps.ts";
+import type { DecodeStep } from "./step.ts";
+import { ourSteps } from "./support/our_steps.ts";
 import { hasPeft, runPeer } from "./support/python_peer.ts";
 import { syntheticTrace } from "./support/trace.ts";
 

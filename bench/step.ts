@@ -1,48 +1,121 @@
 // Whole steps of a Llama-3-8B shape with random weights: decode over its bytes floor, prefill in TFLOP/s,
 // the price of adapters, and how fast the model loads.
-import { parseArgs } from "node:util";
+import { Command, Option } from "commander";
+import type { EngineOptions } from "../actors/engine_options.ts";
 import { startExecutor } from "../actors/executor/start_executor.ts";
 import { POLICY_DEFAULTS } from "../actors/policy_options.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
+import type { Route } from "../actors/executor/protocol.ts";
 import type { AdapterImage } from "../models/adapter_image.ts";
-import { LAYER_MODULES, type LayerModule } from "../models/model_config.ts";
+import { LAYER_MODULES, type LayerModule, type ModelConfig } from "../models/model_config.ts";
+import { numbers } from "./support/flags.ts";
 import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
 import { randomImage } from "./support/random_image.ts";
+import { providerOption } from "./support/provider_option.ts";
 import { llama8b, writeRandomModel } from "./support/random_model.ts";
 import { isSmall } from "./support/small.ts";
 import { StepRunner } from "./support/step_runner.ts";
+import { timeLoad } from "./support/time_load.ts";
 import { createTimer } from "./support/timer.ts";
 
-const provider = (Deno.env.get("CHORUS_GPU") ?? "builtin") as Provider;
-const probe = await openDevice(provider);
-const rate = await copyRate(probe, await createTimer(probe));
-const small = isSmall(probe);
-const CONTEXT = small ? 64 : 512;
-const { values: flags } = parseArgs({
-  args: Deno.args.filter((arg) => arg !== "step"),
-  options: { dtype: { type: "string" }, batches: { type: "string" } },
-});
-const dtype = flags.dtype === "int8" ? "int8" : "auto";
-/** Only these batches, and nothing but decoding. */
-const only = flags.batches?.split(",").map(Number);
-const BATCHES = only ?? (small ? [1, 4] : [1, 8, 16, 32, 64, 128]);
-const PREFILLS = small ? [64] : [512, 2048];
+interface Flags {
+  readonly gpu: Provider;
+  readonly dtype: "auto" | "int8";
+  readonly batches?: readonly number[];
+  readonly out?: string;
+}
 
-const directory = await Deno.makeTempDir({
-  prefix: "chorus-8b-",
-  ...(small ? {} : { dir: "/dev/shm" }),
-});
-const bytes = await writeRandomModel(directory, llama8b(small));
-const loadStart = performance.now();
-let loadedAt = loadStart;
-const idleRss = Deno.memoryUsage().rss;
-let peakRss = idleRss;
-const { executor, parts } = await startExecutor({
+/** A decode step that was timed. */
+export interface DecodeStep {
+  /** "base", or which adapters. */
+  readonly name: string;
+  readonly batch: number;
+  readonly ms: number;
+}
+
+/** What all tables of one run have in common. */
+interface Run {
+  readonly config: ModelConfig;
+  readonly steps: StepRunner;
+  readonly small: boolean;
+  /** Tokens that a decode step finds in each sequence. */
+  readonly context: number;
+  /** Bytes of the model's files, in f16. */
+  readonly bytes: number;
+  readonly int8: boolean;
+  /** Bytes a second of a copy. */
+  readonly rate: number;
+}
+
+const flagsOf = (args: readonly string[]): Flags =>
+  new Command("deno task bench step")
+    .description(
+      "Whole steps of a random Llama-3-8B: load, decode over its floor, adapters, prefill",
+    )
+    .addOption(providerOption())
+    .addOption(
+      new Option("--dtype <dtype>", "of weights").choices(["auto", "int8"]).default("auto"),
+    )
+    .option("--batches <rows>", "decode with so many rows each, and nothing else", numbers)
+    .option("--out <file>", "the decode steps as JSON")
+    .parse([...args], { from: "user" }).opts<Flags>();
+
+/** `deno task bench step`. */
+export async function step(args: readonly string[]): Promise<void> {
+  const { gpu: provider, dtype, batches: only, out } = flagsOf(args);
+  const probe = await openDevice(provider);
+  const rate = await copyRate(probe, await createTimer(probe));
+  const small = isSmall(probe);
+  const batches = only ?? (small ? [1, 4] : [1, 8, 16, 32, 64, 128]);
+  const most = Math.max(...batches);
+
+  const directory = await Deno.makeTempDir({
+    prefix: "chorus-8b-",
+    ...(small ? {} : { dir: "/dev/shm" }),
+  });
+  const bytes = await writeRandomModel(directory, llama8b(small));
+  const load = await timeLoad(probe, directory, dtype);
+  const start = performance.now();
+  const { executor, parts } = await startExecutor(
+    engineOptions(directory, provider, dtype, small),
+    () => {},
+  );
+  const ready = (performance.now() - start) / 1000;
+  await Deno.remove(directory, { recursive: true });
+  const { config, layerLayout, device } = parts;
+  console.log(`${device.description} through ${provider}: copy ${(rate / 1e12).toFixed(2)} TB/s`);
+  console.log(
+    `load ${(bytes / 1e9).toFixed(2)} GB in ${load.seconds.toFixed(2)} s, ` +
+      `${(bytes / load.seconds / 1e9).toFixed(2)} GB/s; ` +
+      `host memory grew by ${(load.hostBytes / 2 ** 20).toFixed(0)} MiB at most\n` +
+      `cold start ${ready.toFixed(2)} s, ${(ready - load.seconds).toFixed(2)} s more than the load`,
+  );
+
+  const context = small ? 64 : 512;
+  const steps = await StepRunner.create({ executor, parts, context, rows: most, small });
+  const run = { config, steps, small, context, bytes, int8: dtype === "int8", rate };
+  const base = await timeBase(run, batches);
+  const adapted = only ? [] : await timeAdapters(run, base);
+  if (out) await Deno.writeTextFile(out, JSON.stringify([...base, ...adapted]));
+  if (!only) {
+    await timePrefill(run);
+    await profileSteps(run);
+  }
+  console.log(`\n${await clockLine()}`);
+  console.log(`pages used ${steps.pagesUsed} of ${layerLayout.pages}`);
+}
+
+const engineOptions = (
+  modelDirectory: string,
+  gpu: Provider,
+  dtype: Flags["dtype"],
+  small: boolean,
+): EngineOptions => ({
   socket: "",
   epoch: 1,
-  modelDirectory: directory,
-  gpu: provider,
+  modelDirectory,
+  gpu,
   dtype,
   maxModelLen: small ? 512 : 4096,
   poolBytes: small ? 64 * 2 ** 20 : 24 * 2 ** 30,
@@ -56,98 +129,119 @@ const { executor, parts } = await startExecutor({
   policy: POLICY_DEFAULTS,
   overCommit: null,
   maxRoutes: 1,
-}, ({ label }) => {
-  if (label !== "weights") return;
-  loadedAt = performance.now();
-  peakRss = Math.max(peakRss, Deno.memoryUsage().rss);
 });
-await Deno.remove(directory, { recursive: true });
-const { config, layerLayout, device } = parts;
-console.log(`${device.description} through ${provider}: copy ${(rate / 1e12).toFixed(2)} TB/s`);
-console.log(
-  `load ${(bytes / 1e9).toFixed(2)} GB in ${((loadedAt - loadStart) / 1000).toFixed(2)} s, ` +
-    `${(bytes / (loadedAt - loadStart) / 1e6).toFixed(2)} GB/s; ` +
-    `host memory grew by ${((peakRss - idleRss) / 2 ** 20).toFixed(0)} MiB at most; ` +
-    `pipelines and pools ${((performance.now() - loadedAt) / 1000).toFixed(2)} s`,
-);
 
-const steps = await StepRunner.create({
-  executor,
-  parts,
-  context: CONTEXT,
-  rows: Math.max(...BATCHES),
-  small,
-});
-const embedBytes = config.vocabSize * config.hiddenSize * 2;
-const kvBytes = CONTEXT * config.layers * 2 * config.kvHeads * config.headDim * 2;
-const base = new Map<number, number>();
-const ms = (seconds: number) => (seconds * 1e3).toFixed(2).padStart(8);
-const ratio = (over: number) => over.toFixed(2).padStart(8);
-
-console.log(
-  `\ndecode, ${
-    dtype === "int8" ? "int8" : "f16"
-  }     B       ms  x floor  GPU idle   encode   submit`,
-);
-for (const batch of BATCHES) {
-  const { step, encode, submit } = await steps.decode(batch, () => []);
-  base.set(batch, step);
-  const weights = (bytes - embedBytes) * (dtype === "int8" ? 0.5 : 1);
-  const floor = (weights + batch * kvBytes) / rate;
-  const idle = Math.max(0, 1 - await steps.gpuSeconds(batch) / step);
+async function timeBase(run: Run, batches: readonly number[]): Promise<DecodeStep[]> {
+  const { config, steps, context, int8 } = run;
+  const kvBytes = context * config.layers * 2 * config.kvHeads * config.headDim * 2;
+  const weightBytes = (run.bytes - embedBytes(config)) * (int8 ? 0.5 : 1);
   console.log(
-    `base       ${String(batch).padStart(7)} ${ms(step)} ${ratio(step / floor)} ${
-      `${(idle * 100).toFixed(1)} %`.padStart(9)
-    } ${ms(encode)} ${ms(submit)}`,
+    `\ndecode, ${int8 ? "int8" : "f16"}     B       ms  x floor  GPU idle   encode   submit`,
   );
-}
-
-if (only) Deno.exit(0);
-
-const ATTENTION = ["q", "k", "v", "o"] as const;
-const loraBatch = small ? 4 : 32;
-const plain = base.get(loraBatch) ?? NaN;
-console.log(`\nadapters, B=${loraBatch}                     ms   x base`);
-/** As many images as there are to be adapters; packed once, they become distinct where they are uploaded. */
-const images = (count: number, ranks: readonly number[], modules: readonly LayerModule[]) => {
-  const made = ranks.map((rank) => randomImage(config, rank, modules));
-  return Array.from({ length: count }, (_, i) => made[i % made.length] as AdapterImage);
-};
-const sets: [string, readonly AdapterImage[]][] = [
-  ["one r=16 on q,k,v,o", images(1, [16], ATTENTION)],
-  ["distinct r=16 on q,k,v,o", images(loraBatch, [16], ATTENTION)],
-  ["distinct r=16 on all linears", images(loraBatch, [16], LAYER_MODULES)],
-  ["distinct r=8-64 on q,k,v,o", images(loraBatch, [8, 16, 32, 64], ATTENTION)],
-  ["distinct r=64 on q,k,v,o", images(loraBatch, [64], ATTENTION)],
-];
-for (const [name, adapters] of sets) {
-  const { step } = await steps.withAdapters(adapters, (routes) =>
-    steps.decode(loraBatch, (row) => {
-      const route = routes[row % routes.length];
-      return route ? [route] : [];
-    }));
-  console.log(`${name.padEnd(30)} ${ms(step)} ${ratio(step / plain)}`);
-}
-
-console.log("\nprefill    tokens       ms  TFLOP/s");
-for (const count of PREFILLS) {
-  const seconds = await steps.prefill(count);
-  const flops = 2 * count * ((bytes - 2 * embedBytes) / 2) +
-    2 * 2 * config.layers * config.heads * config.headDim * count * count / 2;
-  console.log(
-    `${String(count).padStart(17)} ${(seconds * 1e3).toFixed(1).padStart(8)} ${
-      (flops / seconds / 1e12).toFixed(1).padStart(8)
-    }`,
-  );
-}
-for (const batch of small ? [1] : [1, 32]) {
-  console.log(`\nkernel time of a decode step, B=${batch}    dispatches       ms`);
-  for (const [name, { count, seconds }] of await steps.profile(batch)) {
+  const timed: DecodeStep[] = [];
+  for (const batch of batches) {
+    const { step, encode, submit } = await steps.decode(batch, () => []);
+    timed.push({ name: "base", batch, ms: step * 1e3 });
+    const floor = (weightBytes + batch * kvBytes) / run.rate;
+    const idle = Math.max(0, 1 - await steps.gpuSeconds(batch) / step);
     console.log(
-      `${name.padEnd(40)} ${String(count).padStart(5)} ${(seconds * 1e3).toFixed(3).padStart(8)}`,
+      `base       ${String(batch).padStart(7)} ${ms(step)} ${ratio(step / floor)} ${
+        `${(idle * 100).toFixed(1)} %`.padStart(9)
+      } ${ms(encode)} ${ms(submit)}`,
+    );
+  }
+  return timed;
+}
+
+async function timeAdapters(run: Run, base: readonly DecodeStep[]): Promise<DecodeStep[]> {
+  const { steps } = run;
+  const few = loraBatch(run);
+  const most = Math.max(...base.map(({ batch }) => batch));
+  const images = (...of: ImagesOf) => randomImages(run.config, ...of);
+  const sets: [string, number, readonly AdapterImage[]][] = [
+    ["one r=16 on q,k,v,o", few, images(1, [16], ATTENTION)],
+    ["distinct r=16 on q,k,v,o", few, images(few, [16], ATTENTION)],
+    ["distinct r=16 on all linears", few, images(few, [16], LAYER_MODULES)],
+    ["distinct r=8-64 on q,k,v,o", few, images(few, [8, 16, 32, 64], ATTENTION)],
+    ["distinct r=64 on q,k,v,o", few, images(few, [64], ATTENTION)],
+    ["one r=8 on q,k,v,o", most, images(1, [8], ATTENTION)],
+    ["distinct r=8 on q,k,v,o", most, images(most, [8], ATTENTION)],
+  ];
+  console.log("\nadapters                             B       ms   x base");
+  const timed: DecodeStep[] = [];
+  for (const [name, batch, adapters] of sets) {
+    const { step } = await steps.withAdapters(
+      adapters,
+      (routes) => steps.decode(batch, inTurn(routes)),
+    );
+    timed.push({ name, batch, ms: step * 1e3 });
+    const over = base.find((one) => one.batch === batch)?.ms ?? NaN;
+    console.log(
+      `${name.padEnd(30)} ${String(batch).padStart(7)} ${ms(step)} ${ratio(step * 1e3 / over)}`,
+    );
+  }
+  return timed;
+}
+
+async function timePrefill({ config, steps, small, bytes }: Run): Promise<void> {
+  console.log("\nprefill    tokens       ms  TFLOP/s   with one r=16 on q,k,v,o: x");
+  for (const count of small ? [64] : [512, 2048]) {
+    const seconds = await steps.prefill(count);
+    const adapted = await steps.withAdapters(
+      randomImages(config, 1, [16], ATTENTION),
+      (routes) => steps.prefill(count, routes),
+    );
+    const flops = 2 * count * ((bytes - 2 * embedBytes(config)) / 2) +
+      2 * 2 * config.layers * config.heads * config.headDim * count * count / 2;
+    console.log(
+      `${String(count).padStart(17)} ${(seconds * 1e3).toFixed(1).padStart(8)} ${
+        (flops / seconds / 1e12).toFixed(1).padStart(8)
+      } ${ratio(adapted / seconds)}`,
     );
   }
 }
-console.log(`\n${await clockLine()}`);
-console.log(`pages used ${steps.pagesUsed} of ${layerLayout.pages}`);
-Deno.exit(0);
+
+async function profileSteps(run: Run): Promise<void> {
+  const { steps } = run;
+  const few = loraBatch(run);
+  const adapted = randomImages(run.config, few, [16], ATTENTION);
+  for (
+    const [what, batch, adapters] of [
+      ["", 1, []],
+      ["", few, []],
+      [", distinct r=16 on q,k,v,o", few, adapted],
+    ] as const
+  ) {
+    console.log(`\nkernel time of a decode step, B=${batch}${what}: dispatches, ms`);
+    const kernels = await steps.withAdapters(
+      adapters,
+      (routes) => steps.profile(batch, inTurn(routes)),
+    );
+    for (const [name, { count, seconds }] of kernels) {
+      console.log(
+        `${name.padEnd(40)} ${String(count).padStart(5)} ${(seconds * 1e3).toFixed(3).padStart(8)}`,
+      );
+    }
+  }
+}
+
+const ATTENTION = ["q", "k", "v", "o"] as const;
+/** Rows of the steps that adapters are timed in. */
+const loraBatch = ({ small }: Run) => small ? 4 : 32;
+const embedBytes = ({ vocabSize, hiddenSize }: ModelConfig) => vocabSize * hiddenSize * 2;
+
+type ImagesOf = [count: number, ranks: readonly number[], modules: readonly LayerModule[]];
+
+/** As many images as there are to be adapters; packed once, they become distinct where they are uploaded. */
+function randomImages(config: ModelConfig, ...[count, ranks, modules]: ImagesOf): AdapterImage[] {
+  const made = ranks.map((rank) => randomImage(config, rank, modules));
+  return Array.from({ length: count }, (_, i) => made[i % made.length] as AdapterImage);
+}
+
+const inTurn = (routes: readonly Route[]) => (row: number) => {
+  const route = routes[row % routes.length];
+  return route ? [route] : [];
+};
+
+const ms = (seconds: number) => (seconds * 1e3).toFixed(2).padStart(8);
+const ratio = (over: number) => over.toFixed(2).padStart(8);

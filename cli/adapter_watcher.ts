@@ -1,19 +1,21 @@
 import { adapterId } from "../memory/ids.ts";
 import type { AdapterRegistry } from "../actors/request_router/registry.ts";
-import { adapterDigest } from "../models/adapter_digest.ts";
 import {
   ADAPTER_CONFIG,
   ADAPTER_WEIGHTS,
   hasPickle,
   PICKLE_REFUSAL,
 } from "../models/adapter_files.ts";
+import { withinTime } from "../models/within_time.ts";
 import type { AdapterDesk } from "./adapter_desk.ts";
-import { adapterSignature, isWhole } from "./adapter_signature.ts";
+import { DirectoryListing } from "./directory_listing.ts";
+import { ADAPTER_LOOK, type AdapterLook } from "./adapter_signature.ts";
 
 /** Of the adapters that are there, how many are looked at again in a turn, where the system tells of no changes. */
 const SWEPT = 50;
 
 const RETRY_MS = 30_000;
+const PATIENCE_MS = 10_000;
 
 /** Loads under way: one whose files do not come delays no other. */
 const LANES = 16;
@@ -29,6 +31,10 @@ export interface AdapterWatcherOptions {
   readonly print: (line: string) => void;
   /** After how long files that could not be read are tried again; absent: RETRY_MS. */
   readonly retryMs?: number;
+  /** How long to wait for one adapter's files before going on to others; absent: PATIENCE_MS. */
+  readonly patienceMs?: number;
+  /** How files are looked at; absent: as they are. */
+  readonly files?: AdapterLook;
 }
 
 /** What is known of a sub-directory: by size and time of both files. */
@@ -53,16 +59,17 @@ export class AdapterWatcher {
   readonly #unloading = new Set<Promise<void>>();
   /** Names below which the system does not let us look, of which the operator knows. */
   readonly #closed = new Set<string>();
+  /** Names whose files have not answered yet: they are not asked again meanwhile. */
+  readonly #stuck = new Set<string>();
   #swept = 0;
-  /** When the directory was last listed, and its times then. */
-  #listedAt = -Infinity;
-  #listed = "";
+  readonly #listing: DirectoryListing;
   #looking = false;
   /** The last look failed, and the operator knows. */
   #broken = false;
 
   constructor(options: AdapterWatcherOptions) {
     this.#options = options;
+    this.#listing = new DirectoryListing(options.directory);
   }
 
   /**
@@ -70,36 +77,52 @@ export class AdapterWatcher {
    * that holds up the thread. @throws {TypeError} where `directory` is no directory.
    */
   async open(): Promise<void> {
-    await this.#list();
-    this.#listedAt = -Infinity;
+    await DirectoryListing.check(this.#options.directory);
     void this.#listen();
   }
 
   /** Adds everything that is there, one after the other; the engine's word on it is in the registry later. */
   async start(): Promise<void> {
-    const { registry, parent, print } = this.#options;
-    for (const name of await this.#list()) {
+    const { registry, parent, print, retryMs = RETRY_MS } = this.#options;
+    for (const name of await this.#listing.names()) {
       const path = this.#path(name);
+      // What lacks a file may only be on its way, and what does not answer may do so later.
+      const seen: Seen = { last: "", taken: null };
+      this.#seen.set(name, seen);
       try {
-        const last = await adapterSignature(path);
-        if (last === null) {
-          if (await hasPickle(path)) throw new TypeError(PICKLE_REFUSAL);
-          throw new TypeError(`expected the files ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}`);
-        }
-        registry.add({ name, id: adapterId(await adapterDigest(path)), path, parent });
-        this.#seen.set(name, { last, taken: last });
+        const digest = await this.#inTime(name, this.#identify(name, seen));
+        registry.add({ name, id: adapterId(digest), path, parent });
       } catch (error) {
+        if (this.#stuck.has(name)) seen.retryAt = performance.now() + retryMs;
         print(`Cannot register adapter: ${(error as Error).message}, received ${path}`);
-        let last: string | null = null;
-        try {
-          last = await adapterSignature(path);
-        } catch {
-          this.#closed.add(name);
-        }
-        // What lacks a file may only be on its way.
-        this.#seen.set(name, { last: last ?? "", taken: last });
       }
     }
+  }
+
+  /** The digest of an adapter's files; those that are there and cannot be used are left alone until they change. */
+  async #identify(name: string, seen: Seen): Promise<string> {
+    const { files = ADAPTER_LOOK } = this.#options;
+    const path = this.#path(name);
+    const last = await files.signature(path).catch((error) => {
+      this.#closed.add(name);
+      throw error;
+    });
+    if (last === null) {
+      if (await hasPickle(path)) throw new TypeError(PICKLE_REFUSAL);
+      throw new TypeError(`expected the files ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}`);
+    }
+    seen.last = seen.taken = last;
+    return await files.digest(path);
+  }
+
+  /** Waits for an adapter's files, but not for ever: others are to be looked at too. */
+  async #inTime<T>(name: string, looking: Promise<T>): Promise<T> {
+    const { patienceMs = PATIENCE_MS } = this.#options;
+    this.#stuck.add(name);
+    const answered = () => void this.#stuck.delete(name);
+    looking.then(answered, answered);
+    const late = () => new Error(`its files did not answer within ${patienceMs / 1000} s`);
+    return await withinTime(looking, patienceMs, late);
   }
 
   /** Looks every `everyMs` from now on. */
@@ -112,9 +135,15 @@ export class AdapterWatcher {
     if (this.#looking) return; // one directory on a slow disk at a time
     this.#looking = true;
     try {
-      const names = new Set(await this.#list());
+      const names = new Set(await this.#listing.names());
       for (const name of this.#seen.keys()) if (!names.has(name)) this.#gone(name);
-      for (const name of this.#due(names)) await this.#lookAt(name);
+      for (const name of this.#due(names)) {
+        await this.#inTime(name, this.#lookAt(name)).catch((error) =>
+          this.#options.print(
+            `Cannot look at adapter: ${error.message}, received ${this.#path(name)}`,
+          )
+        );
+      }
       this.#broken = false;
     } catch (error) {
       // What cannot be looked at is not gone: a disk that hangs must not take adapters from those who use them.
@@ -136,31 +165,6 @@ export class AdapterWatcher {
     return `${this.#options.directory}/${name}`;
   }
 
-  /** @throws {TypeError} where the directory cannot be read. */
-  async #list(): Promise<string[]> {
-    const { directory } = this.#options;
-    const names: string[] = [];
-    try {
-      const { mtime, ctime } = await Deno.stat(directory);
-      const times = `${mtime?.getTime()} ${ctime?.getTime()}`;
-      const changedAt = Math.max(mtime?.getTime() ?? Infinity, ctime?.getTime() ?? 0);
-      // Compared and not only old: rsync gives a directory the time that it had elsewhere, and a file server may have
-      // another clock. Its times may also be those of an earlier look within the same moment.
-      if (times === this.#listed && changedAt + 2000 < this.#listedAt) {
-        return [...this.#seen.keys()];
-      }
-      [this.#listedAt, this.#listed] = [Date.now(), times];
-      for await (const entry of Deno.readDir(directory)) {
-        if (entry.isDirectory || entry.isSymlink) names.push(entry.name);
-      }
-    } catch (error) {
-      throw new TypeError(
-        `Cannot read adapters: ${(error as Error).message}, received ${JSON.stringify(directory)}`,
-      );
-    }
-    return names.sort();
-  }
-
   /** What is new or unfinished, what the system says has changed, and some of the rest in turn. */
   #due(names: ReadonlySet<string>): Set<string> {
     const due = new Set<string>();
@@ -172,15 +176,16 @@ export class AdapterWatcher {
     const all = [...names];
     const count = Math.min(SWEPT, all.length);
     for (let i = 0; i < count; i++) due.add(all[this.#swept++ % all.length] ?? "");
-    return due;
+    return due.difference(this.#stuck);
   }
 
   async #lookAt(name: string): Promise<void> {
     const path = this.#path(name);
     const seen = this.#seen.get(name);
+    const { files = ADAPTER_LOOK } = this.#options;
     let now: string | null;
     try {
-      now = await adapterSignature(path);
+      now = await files.signature(path);
     } catch (error) {
       // It is not gone, and no reason not to look at the others. It is looked at until that can be.
       this.#seen.set(name, { last: "", taken: seen?.taken ?? null });
@@ -203,7 +208,7 @@ export class AdapterWatcher {
       this.#seen.set(name, { last: now, taken: seen?.taken ?? null });
       return;
     }
-    if ((seen.taken === now && !this.#mayRetry(name, seen)) || !await isWhole(path)) return;
+    if ((seen.taken === now && !this.#mayRetry(name, seen)) || !await files.isWhole(path)) return;
     seen.taken = now;
     seen.retryAt = Infinity;
     this.#waiting.add(name);
@@ -237,8 +242,10 @@ export class AdapterWatcher {
     try {
       const refusal = await desk.replace(name, path);
       if (seen && refusal?.passing) seen.retryAt = performance.now() + retryMs;
+      else delete seen?.retryAt;
       print(refusal ? refusal.why : `adapters: ${name} is loaded`);
     } catch (error) {
+      if (seen) seen.retryAt = performance.now() + retryMs;
       print(`Cannot load adapter: ${(error as Error).message}, received ${path}`);
     }
   }

@@ -100,9 +100,9 @@ const OPTIONS = {
   },
   maxBatchTokens: {
     flag: "--max-batch-tokens <tokens>",
-    about: "tokens of one step over all sequences",
-    fallback: "512",
-    schema: count(16),
+    about: "tokens of one step over all sequences (default: 512, or --max-running where more)",
+    fallback: undefined,
+    schema: count(16).optional(),
   },
   maxRunning: {
     flag: "--max-running <sequences>",
@@ -197,25 +197,31 @@ export function parseConfig(
   const command = new Command("chorus").description("One base model, thousands of voices.")
     .exitOverride().helpOption("--help", "list the options");
   for (const [name, { flag, about, fallback }] of Object.entries(OPTIONS)) {
-    const option = new Option(flag, `${about} [${variableOf(name)}]`);
-    command.addOption(fallback === undefined ? option : option.default(undefined, fallback));
+    const otherwise = fallback ? ` (default: ${fallback})` : "";
+    command.addOption(new Option(flag, `${about}${otherwise} [${variableOf(name)}]`));
   }
   command.parse([...args], { from: "user" });
   const flags = command.opts<Record<string, string>>();
+  // A variable that is set to nothing is how compose files leave one out.
+  const given = (name: string) => flags[name] ?? (environment.get(variableOf(name)) || undefined);
+  const refused = (name: keyof Options, why: string): ConfigError => {
+    const from = flags[name] === undefined ? variableOf(name) : OPTIONS[name].flag.split(" ")[0];
+    return new ConfigError(`Cannot use ${from}: ${why}, received ${JSON.stringify(given(name))}`);
+  };
   const config: Record<string, unknown> = {};
   for (const [name, { schema, fallback }] of Object.entries(OPTIONS)) {
-    // A variable that is set to nothing is how compose files leave one out.
-    const value = flags[name] ?? (environment.get(variableOf(name)) || fallback);
-    const parsed = schema.safeParse(value);
+    const parsed = schema.safeParse(given(name) ?? fallback);
     if (!parsed.success) {
-      const flag = OPTIONS[name as keyof Options].flag.split(" ")[0];
-      const from = flags[name] === undefined ? variableOf(name) : flag;
-      const why = parsed.error.issues[0]?.message ?? "not valid";
-      throw new ConfigError(`Cannot use ${from}: ${why}, received ${JSON.stringify(value)}`);
+      throw refused(name as keyof Options, parsed.error.issues[0]?.message ?? "not valid");
     }
     config[name] = parsed.data;
   }
-  return Object.freeze(config) as Config;
+  const checked = Object.freeze(config) as Config;
+  const { maxBatchTokens, maxRunning } = checked;
+  if (maxBatchTokens !== undefined && maxBatchTokens < maxRunning) {
+    throw refused("maxBatchTokens", `expected at least --max-running, ${maxRunning}`);
+  }
+  return checked;
 }
 
 /** A bad option: the process prints the message and exits with status 2. */

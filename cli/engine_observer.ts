@@ -8,34 +8,43 @@ import { createProgress, type Progress } from "./progress.ts";
 export function observeEngine(
   { registry, metrics, progress = createProgress(), print = (line) => console.error(line) }: {
     readonly registry: AdapterRegistry;
-    readonly metrics: Pick<Metrics, "load" | "limits">;
+    readonly metrics: Pick<Metrics, "load" | "lost" | "limits">;
     readonly progress?: Progress;
     readonly print?: (line: string) => void;
   },
 ): (event: EngineEvent) => void {
   const nameOf = (id: AdapterId) => registry.namesOf(id)[0] ?? id;
   let hopeless = false;
+  let adaptersTold = "";
   return (event) => {
     switch (event.kind) {
       case "progress":
         return progress.update(event.label, event.done, event.total, event.unit);
       case "engine_ready": {
-        const { device, provider, software, maxModelLen } = event.limits;
+        const { device, provider, software, maxModelLen, poolTokens } = event.limits;
         progress.stop();
         metrics.limits(event.limits);
         if (software) {
           print(`WARNING: no GPU, running on the CPU through ${device}: correct, but very slow.`);
         }
-        return print(`Ready on ${device} (${provider}), sequences of up to ${maxModelLen} tokens.`);
+        return print(
+          `Ready on ${device} (${provider}), sequences of up to ${maxModelLen} tokens, ` +
+            `a pool of ${poolTokens} tokens.`,
+        );
       }
       case "adapter_registered":
       case "adapter_rejected": {
         if (event.kind === "adapter_rejected") print(`${nameOf(event.adapter)}: ${event.error}`);
         const { decided, all } = registry.progress;
-        return progress.update("adapters", decided, all, "adapters");
+        // An engine that comes after another one says again what is known of all of them.
+        const count = `${decided} of ${all}`;
+        if (count !== adaptersTold) progress.update("adapters", decided, all, "adapters");
+        adaptersTold = count;
+        return;
       }
       case "engine_lost":
         progress.stop();
+        metrics.lost();
         // Its end is no news where it has said that it cannot start.
         if (!hopeless) print(`The engine is lost: ${event.reason}`);
         return;

@@ -1,6 +1,9 @@
 import type { EngineOptions } from "../actors/engine_options.ts";
 import type { Config } from "./config.ts";
 
+/** Of one step, unless said otherwise. */
+const BATCH_TOKENS = 512;
+
 /** What the flags mean to the engine process. */
 export function engineSettings(
   config: Config,
@@ -16,7 +19,7 @@ export function engineSettings(
     adapterHostBytes: config.adapterHostBytes,
     adapterLoadMs: config.adapterLoadTimeout * 1000,
     uploadBytesPerStep: config.uploadBytesPerStep,
-    maxBatchTokens: Math.max(config.maxBatchTokens, config.maxRunning),
+    maxBatchTokens: config.maxBatchTokens ?? Math.max(BATCH_TOKENS, config.maxRunning),
     maxRunning: config.maxRunning,
     prefixCache: config.prefixCache === "on",
     overCommit: config.overCommit,

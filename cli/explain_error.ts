@@ -1,3 +1,5 @@
+import { messageOf } from "../actors/message_of.ts";
+
 /** What the operator is told of an error that ends the process. */
 export function explainError(error: unknown): string {
   if (error instanceof Deno.errors.NotCapable && error.message.includes("all access")) {
@@ -5,5 +7,5 @@ export function explainError(error: unknown): string {
     return "Cannot read the file: Deno lets only a process with all permissions read below /dev, " +
       `/proc and /sys (put it elsewhere), received ${path}`;
   }
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
 }

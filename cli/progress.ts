@@ -1,9 +1,9 @@
 import cliProgress from "cli-progress";
 
-/** Shows how far start-up is: a bar on a terminal, a line every tenth otherwise. */
+/** Shows how far start-up is, stages side by side too: bars on a terminal, a line every tenth otherwise. */
 export interface Progress {
   update(label: string, done: number, total: number, unit: string): void;
-  /** Ends the bar of a stage that was cut short. */
+  /** Ends stages that were cut short. */
   stop(): void;
 }
 
@@ -14,54 +14,59 @@ export function createProgress(
   return terminal ? new Bars() : new Lines(print);
 }
 
+const FORMAT = "{label} {bar} {percentage}% {value}/{total} {unit} {rate}";
+
 class Bars implements Progress {
-  #bar: { readonly label: string; readonly bar: cliProgress.SingleBar } | null = null;
-  #since = 0;
+  #all: cliProgress.MultiBar | null = null;
+  readonly #stages = new Map<
+    string,
+    { readonly bar: cliProgress.SingleBar; readonly since: number }
+  >();
 
   update(label: string, done: number, total: number, unit: string): void {
-    if (this.#bar?.label !== label) {
-      this.stop();
-      const format = `${label} {bar} {percentage}% {value}/{total} ${unit} {rate}`;
-      const bar = new cliProgress.SingleBar({ format, clearOnComplete: false });
-      bar.start(total, done, { rate: "" });
-      this.#bar = { label, bar };
-      this.#since = performance.now();
+    this.#all ??= new cliProgress.MultiBar({ format: FORMAT, clearOnComplete: false });
+    let stage = this.#stages.get(label);
+    if (!stage) {
+      const bar = this.#all.create(total, done, { label, unit, rate: "" });
+      stage = { bar, since: performance.now() };
+      this.#stages.set(label, stage);
     }
-    this.#bar.bar.setTotal(total);
-    this.#bar.bar.update(done, { rate: rateOf(done, performance.now() - this.#since, unit) });
-    if (done >= total) this.stop();
+    stage.bar.setTotal(total);
+    stage.bar.update(done, { rate: rateOf(done, performance.now() - stage.since, unit) });
+    if (done < total) return;
+    stage.bar.stop();
+    if (this.#stages.values().every(({ bar }) => !bar.isActive)) this.stop();
   }
 
   stop(): void {
-    this.#bar?.bar.stop();
-    this.#bar = null;
+    this.#all?.stop();
+    this.#all = null;
+    this.#stages.clear();
   }
 }
 
 class Lines implements Progress {
   readonly #print: (line: string) => void;
-  #label: string | null = null;
-  #tenth = 0;
-  #since = 0;
+  readonly #stages = new Map<string, { tenth: number; readonly since: number }>();
 
   constructor(print: (line: string) => void) {
     this.#print = print;
   }
 
   update(label: string, done: number, total: number, unit: string): void {
-    if (label !== this.#label) {
-      this.#label = label;
-      this.#tenth = 0;
-      this.#since = performance.now();
-    }
+    const stage = this.#stages.get(label) ?? { tenth: 0, since: performance.now() };
+    this.#stages.set(label, stage);
     const tenth = total === 0 ? 10 : Math.floor((done * 10) / total);
-    if (tenth <= this.#tenth) return;
-    this.#tenth = tenth;
-    const rate = rateOf(done, performance.now() - this.#since, unit);
+    if (tenth <= stage.tenth) return;
+    stage.tenth = tenth;
+    const rate = rateOf(done, performance.now() - stage.since, unit);
     this.#print(`${label}: ${done} of ${total} ${unit} ${rate}`.trimEnd());
+    if (done >= total) this.#stages.delete(label);
   }
 
-  stop(): void {}
+  stop(): void {
+    this.#stages.clear();
+  }
 }
 
 function rateOf(done: number, milliseconds: number, unit: string): string {

@@ -1,5 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import { z } from "zod";
+import { messageOf } from "../actors/message_of.ts";
 import type { Tenant, TenantKeys } from "../routes/tenant.ts";
 import { ConfigError } from "./config.ts";
 
@@ -79,7 +80,7 @@ export class TenantFile implements TenantKeys {
     try {
       return new TenantFile(path, await Deno.readTextFile(path));
     } catch (error) {
-      throw new ConfigError(`Cannot use --tenant-file: ${why(error)}, received ${path}`);
+      throw new ConfigError(`Cannot use --tenant-file: ${messageOf(error)}, received ${path}`);
     }
   }
 
@@ -96,7 +97,7 @@ export class TenantFile implements TenantKeys {
       this.#tenants = parseTenants(text);
     } catch (error) {
       if (this.#text !== text) {
-        const fields = { path: this.#path, why: why(error) };
+        const fields = { path: this.#path, why: messageOf(error) };
         logger.error("Cannot use the tenants of {path}: {why}; those before stay", fields);
       }
     }
@@ -108,5 +109,3 @@ export class TenantFile implements TenantKeys {
     Deno.unrefTimer(setTimeout(() => this.refresh().finally(() => this.watch(ms)), ms));
   }
 }
-
-const why = (error: unknown) => error instanceof Error ? error.message : String(error);

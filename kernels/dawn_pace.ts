@@ -5,30 +5,32 @@
  */
 export class DawnPace {
   readonly #cell = new Int32Array(new SharedArrayBuffer(4));
-  /** Milliseconds of the last waits. */
-  readonly #waits: number[] = [];
+  readonly #due = new DueTime();
   #since: number | null = null;
+  #looks = 0;
   #reads = 0;
-  /** What is awaited and takes milliseconds at least. */
+  /** What is awaited and takes milliseconds at least, unless it has ended by the first look. */
   #slow = 0;
+  #looked = false;
 
   /** Called when the wait for a result begins. */
   begin(): void {
     this.#since = performance.now();
+    this.#looks = 0;
   }
 
   /** Called when the result is there. */
   end(): void {
     if (this.#since === null) return;
-    this.#waits.push(performance.now() - this.#since);
-    if (this.#waits.length > REMEMBERED) this.#waits.shift();
+    this.#due.waited(performance.now() - this.#since, this.#looks);
     this.#since = null;
     if (++this.#reads % READS_A_COLLECTION === 0) globalThis.gc?.();
   }
 
-  /** Awaits what Dawn does on threads of its own and what takes long, like compiling. */
+  /** Awaits what Dawn does on threads of its own, or the GPU, and what may take long, like compiling. */
   async slowly<T>(promise: Promise<T>): Promise<T> {
     this.#slow++;
+    this.#looked = false;
     try {
       return await promise;
     } finally {
@@ -39,24 +41,47 @@ export class DawnPace {
   /** Sleeps where a result is awaited, before the next look at whether it is there. */
   pause(): void {
     if (this.#since === null) {
-      if (this.#slow > 0) Atomics.wait(this.#cell, 0, 0, 1);
+      if (this.#slow > 0 && this.#looked) Atomics.wait(this.#cell, 0, 0, 1);
+      this.#looked = true;
       return;
     }
-    Atomics.wait(this.#cell, 0, 0, pauseFor(performance.now() - this.#since, this.#waits));
+    const sleep = this.#due.sleep(performance.now() - this.#since, this.#looks++);
+    if (sleep > 0) Atomics.wait(this.#cell, 0, 0, sleep);
   }
 }
 
-/**
- * Milliseconds to sleep when `elapsed` have been waited: until the result is due by the shortest of the last waits,
- * then a little longer each time.
- */
-export function pauseFor(elapsed: number, waits: readonly number[]): number {
-  const due = waits.length > 0 ? Math.min(...waits) * EARLY : 0;
-  return elapsed < due ? due - elapsed : Math.min(1, Math.max(0.02, elapsed / 32));
+/** Foretells how long a result will be waited for, in milliseconds, from how long the last ones were. */
+export class DueTime {
+  /** Waits of which it is known when they ended, since a look before found nothing. */
+  #waits: number[] = [];
+  #due = 0;
+
+  /** How long to sleep after `elapsed` and so many looks: until the result is due, then a little longer each time. */
+  sleep(elapsed: number, looks: number): number {
+    if (elapsed < this.#due) return this.#due - elapsed;
+    return looks === 0 ? 0 : Math.min(1, Math.max(0.02, elapsed / 32));
+  }
+
+  /**
+   * A result was there after `elapsed` and so many looks. One that the first look finds may have been there for long:
+   * the sleep before it is halved until a look comes too early. Taken for the wait itself, it would hardly ever get
+   * shorter, and a thread that encodes for longer than the GPU works would sleep a millisecond each step for nothing.
+   */
+  waited(elapsed: number, looks: number): void {
+    if (looks <= 1) {
+      this.#waits = [];
+      this.#due = this.#due < SHORTEST ? 0 : this.#due / 2;
+      return;
+    }
+    this.#waits = [...this.#waits.slice(1 - REMEMBERED), elapsed];
+    this.#due = Math.min(...this.#waits) * EARLY;
+  }
 }
 
 const REMEMBERED = 8;
 const EARLY = 0.9;
+/** Sleeps take about this much longer than they are asked to. */
+const SHORTEST = 0.05;
 /** A collection takes some milliseconds, whatever there is to collect. */
 const READS_A_COLLECTION = 256;
 

@@ -18,10 +18,9 @@ export interface Device {
 
 export type Provider = "builtin" | "dawn";
 
-/** In bytes. */
 export interface DeviceLimits {
+  /** Bytes of the largest binding. */
   readonly maxBinding: number;
-  readonly maxBuffer: number;
 }
 
 export interface DeviceOptions {
@@ -79,12 +78,12 @@ export async function openDevice(
     matrices,
     compilations: provider === "dawn" ? navigator.hardwareConcurrency : 1,
     pace: provider === "dawn" ? pace : null,
-    limits: { maxBinding: limits.maxStorageBufferBindingSize, maxBuffer: limits.maxBufferSize },
+    limits: { maxBinding: limits.maxStorageBufferBindingSize },
   };
 }
 
 function builtin(): GPU {
-  // Without this a machine without a Vulkan driver silently gets a GL adapter that lacks f16.
+  // Without this a machine without a Vulkan driver silently gets a GL adapter, which lacks limits that we need.
   if (Deno.build.os === "linux") {
     Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan");
     // Mesa complains on standard error where a service has no such directory.

@@ -5,6 +5,14 @@ export interface MatrixUnits {
   readonly subgroup: number;
 }
 
+/** What a workgroup may have on a device. */
+export interface WorkgroupLimits {
+  /** Bytes of workgroup memory. */
+  readonly workgroupBytes: number;
+  /** Invocations. */
+  readonly lanes: number;
+}
+
 /** Subgroup matrices, and what they are used with; an experiment of Dawn's, unknown to the types. */
 export const MATRIX_FEATURES = [
   "shader-f16",

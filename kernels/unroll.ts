@@ -7,7 +7,7 @@
  *     #end
  *
  * becomes as many copies as `counts.BLOCKS` says, `{i}` being 0, 1, ...; loops may be nested, and a count may be a number.
- * @throws {SyntaxError} naming the line: a count that is not given, a loop that is not closed, or closed twice.
+ * @throws {SyntaxError} naming the line: a count that is not given or not whole, a loop that is not closed, or closed twice.
  */
 export function unroll(text: string, counts: Readonly<Record<string, number>>): string {
   const lines = text.split("\n");
@@ -26,6 +26,7 @@ export function unroll(text: string, counts: Readonly<Record<string, number>>): 
       }
       const times = /^\d+$/.test(count) ? Number(count) : counts[count];
       if (times === undefined) throw fault(`no count is named ${count}`, at, line);
+      if (!Number.isInteger(times)) throw fault(`${count} is ${times}, no whole count`, at, line);
       const loop = body(at + 1, depth + 1);
       for (let i = 0; i < times; i++) {
         out.push(...loop.text.map((each) => each.replaceAll(`{${name}}`, String(i))));

@@ -5,6 +5,7 @@ interface Slot {
   readonly buffer: GPUBuffer;
   /** Settles when the GPU has copied from it, and it can be written again. */
   mapped: Promise<unknown>;
+  free: boolean;
 }
 
 /**
@@ -28,7 +29,13 @@ export class UploadRing implements Uploads {
         mappedAtCreation: true,
       }),
       mapped: Promise.resolve(),
+      free: true,
     }));
+  }
+
+  /** The next write waits for nothing. */
+  get ready(): boolean {
+    return this.#slots[this.#next % this.#slots.length]?.free ?? false;
   }
 
   async write(target: GPUBuffer, offset: number, bytes: number, fill: Fill): Promise<void> {
@@ -40,8 +47,10 @@ export class UploadRing implements Uploads {
     const encoder = this.#device.gpu.createCommandEncoder();
     encoder.copyBufferToBuffer(slot.buffer, 0, target, offset, bytes);
     this.#device.gpu.queue.submit([encoder.finish()]);
-    slot.mapped = slot.buffer.mapAsync(GPUMapMode.WRITE);
-    slot.mapped.catch(() => {}); // whoever writes next is told
+    slot.free = false;
+    // Free before whoever waits for it goes on: what they then say must be the last word.
+    slot.mapped = slot.buffer.mapAsync(GPUMapMode.WRITE).then(() => slot.free = true);
+    slot.mapped.catch(() => {}); // a failure is for whoever writes next
   }
 
   async end(): Promise<void> {

@@ -1,11 +1,6 @@
 import { type AdapterId, type PageId, type RequestId, requestId } from "./ids.ts";
+import { largestOf, type PageCounts, sumOf } from "./page_counts.ts";
 import type { PagePool } from "./page_pool.ts";
-
-/** Pages in the layers' pool and in the head pool. */
-export interface PageCounts {
-  readonly layerPages: number;
-  readonly headPages: number;
-}
 
 /** Where an adapter lies; the first page of each list is the one that kernels are told. */
 export interface AdapterPlace {
@@ -75,12 +70,10 @@ export class AdapterResidency {
     return this.#kept;
   }
 
-  /** The largest adapter known, pool by pool. */
-  get largest(): PageCounts {
-    return this.#sizes.values().reduce((most, size) => ({
-      layerPages: Math.max(most.layerPages, size.layerPages),
-      headPages: Math.max(most.headPages, size.headPages),
-    }), { layerPages: 0, headPages: 0 });
+  /** The largest adapter known that is none of these, pool by pool. */
+  largestBeside(adapters: ReadonlySet<AdapterId>): PageCounts {
+    const others = this.#sizes.entries().filter(([adapter]) => !adapters.has(adapter));
+    return largestOf(others.map(([, size]) => size));
   }
 
   /** Pages of an adapter wherever it is; undefined where it was never added. */
@@ -289,11 +282,8 @@ export class AdapterResidency {
 
 const isIdle = ({ arriving, pins }: Resident): boolean => !arriving && pins === 0;
 
-function pagesOf(places: readonly AdapterPlace[]): PageCounts {
-  let [layerPages, headPages] = [0, 0];
-  for (const place of places) {
-    layerPages += place.layerPages.length;
-    headPages += place.headPages.length;
-  }
-  return { layerPages, headPages };
-}
+const pagesOf = (places: readonly AdapterPlace[]): PageCounts =>
+  sumOf(places.map(({ layerPages, headPages }) => ({
+    layerPages: layerPages.length,
+    headPages: headPages.length,
+  })));

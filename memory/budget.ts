@@ -3,15 +3,11 @@ export interface BudgetRequest {
   readonly layers: number;
   readonly pageBytes: number;
   readonly pagesPerBlock: number;
-  /** Memory of the card, null where the driver does not tell. */
-  readonly deviceBytes: number | null;
-  /** Weights, activations and everything else that is not a pool. */
-  readonly usedBytes: number;
   /** Largest binding, which is also the largest slab. */
   readonly maxBindingBytes: number;
-  /** The operator's bound on all layers' pools together; null: as much as there is. */
-  readonly poolBytes: number | null;
-  /** The operator's bound on the head pool; null: a share of the pool. */
+  /** All layers' pools together. */
+  readonly poolBytes: number;
+  /** The head pool; null: a share of the pool. */
   readonly headPoolBytes: number | null;
 }
 
@@ -28,46 +24,28 @@ export interface PoolBudget {
   readonly head: PoolSize;
 }
 
-/** Share of a card that stays free: drivers and compilers allocate too, and a full heap loses the device. */
-const KEPT_FREE = 0.05;
 /** Head pool as a share of the pool, where the operator does not say. */
 const HEAD_SHARE = 1 / 16;
-/** Pool where neither the card's memory nor a flag bounds it. */
-const UNKNOWN_CARD_POOL = 2 ** 30;
 const SLABS = 2;
 
 /**
- * Sizes the pools: `(1 - KEPT_FREE) * deviceBytes - usedBytes` is theirs, at most two slabs a layer.
- * @throws {RangeError} when a pool cannot hold one KV block, or the flags ask for more than the card has.
+ * Sizes the pools, at most two slabs a layer. What a card has is not known here, for WebGPU does not tell.
+ * @throws {RangeError} when a pool cannot hold one KV block.
  */
 export function planBudget(request: BudgetRequest): PoolBudget {
-  const { layers, pageBytes, pagesPerBlock, deviceBytes, usedBytes } = request;
-  const available = deviceBytes === null
-    ? Infinity
-    : Math.floor(deviceBytes * (1 - KEPT_FREE)) - usedBytes;
-  const poolBytes = request.poolBytes ?? defaultPool(available, request.headPoolBytes);
-  const headBytes = request.headPoolBytes ?? Math.floor(poolBytes * HEAD_SHARE);
-  const blockBytes = pagesPerBlock * pageBytes * layers;
-  const slabPages = Math.floor(request.maxBindingBytes / pageBytes);
+  const { layers, pageBytes, pagesPerBlock, maxBindingBytes, poolBytes } = request;
+  const slabPages = Math.floor(maxBindingBytes / pageBytes);
   if (slabPages * SLABS < pagesPerBlock) {
     throw new RangeError(
       `Cannot size the pool: a KV block of one layer takes ${pagesPerBlock * pageBytes} bytes ` +
-        `and the device binds at most ${SLABS} slabs, received ${request.maxBindingBytes} bytes each`,
+        `and the device binds at most ${SLABS} slabs, received ${maxBindingBytes} bytes each`,
     );
   }
+  const blockBytes = pagesPerBlock * pageBytes * layers;
   if (poolBytes < blockBytes) {
     throw new RangeError(
-      `Cannot size the pool: one KV block of ${layers} layers takes ${blockBytes} bytes, so it needs ` +
-        `at least that` +
-        (request.poolBytes === null ? ` beside the ${usedBytes} bytes of the model` : "") +
-        `, received ${Math.max(0, poolBytes)}`,
-    );
-  }
-  if (poolBytes + headBytes > available) {
-    throw new RangeError(
-      `Cannot size the pool: the card has ${Math.max(0, available)} bytes left for pools ` +
-        `(of ${deviceBytes}, less ${usedBytes} in use and 5 % kept free), ` +
-        `received ${poolBytes} and ${headBytes} for the head pool`,
+      `Cannot size the pool: expected at least the ${blockBytes} bytes ` +
+        `of one KV block of ${layers} layers, received ${poolBytes}`,
     );
   }
   const size = (bytes: number): PoolSize => ({
@@ -75,12 +53,8 @@ export function planBudget(request: BudgetRequest): PoolBudget {
     pageBytes,
     slabPages,
   });
-  return { layer: size(Math.floor(poolBytes / layers)), head: size(headBytes) };
-}
-
-function defaultPool(available: number, headPoolBytes: number | null): number {
-  if (available === Infinity) return UNKNOWN_CARD_POOL;
-  return headPoolBytes === null
-    ? Math.floor(available / (1 + HEAD_SHARE))
-    : available - headPoolBytes;
+  return {
+    layer: size(Math.floor(poolBytes / layers)),
+    head: size(request.headPoolBytes ?? Math.floor(poolBytes * HEAD_SHARE)),
+  };
 }

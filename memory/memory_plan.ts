@@ -19,16 +19,16 @@ export interface MemoryShape extends BlockGeometry {
 /** What a sequence needs for its next step. */
 export interface MemoryWant {
   readonly request: RequestId;
-  /** KV length to hold, in tokens. */
+  /** KV length that it must be able to hold after the step being planned, in tokens. */
   readonly tokens: number;
   readonly adapters: readonly AdapterId[];
-  /** Tokens that must still find room after this grant; keeps newcomers from crowding out the running. */
+  /** Tokens that must still find room beside it: what running sequences will soon grow by. */
   readonly spareTokens: number;
   /** Tokens beyond `tokens` that it may still grow by; absent: none. */
   readonly growth?: number;
   /** Of a sequence without pages: what its KV depends on. Without it, it shares nothing. */
   readonly prefix?: Prefix;
-  /** What was written since it was last said, in steps sent before this want. */
+  /** Its blocks filled since it was last said, by steps sent before this want: others may share them. */
   readonly written?: Written;
 }
 
@@ -37,7 +37,7 @@ export type MemoryGrant =
     readonly kind: "granted";
     readonly request: RequestId;
     readonly newPages: readonly PageId[];
-    /** Tokens whose KV is in the first of `newPages` already. */
+    /** Tokens from the first on whose KV is in the first of `newPages` already: others computed it. */
     readonly cached: number;
     readonly adapters: readonly PlacedAdapter[];
     /** Those of the adapters that no step may use yet: their images are still being copied. */
@@ -67,6 +67,7 @@ export interface MemoryPlan {
   readonly uploads: readonly PlacedAdapter[];
 }
 
+/** What the layers' pool holds after a plan, in pages. */
 export interface MemoryUsage {
   readonly pages: number;
   readonly freePages: number;

@@ -2,7 +2,7 @@ import type { AdapterId } from "./ids.ts";
 
 /** What a sequence's KV depends on: two sequences share a block only where all of this is equal. */
 export interface Prefix {
-  /** Names everything beside the tokens: salt, and the routed adapters by digest and weight. */
+  /** Names everything beside the tokens: tenant, salt, and the routed adapters by digest and weight. */
   readonly space: string;
   /** The adapters in `space`: with one of them the whole space goes. */
   readonly adapters: readonly AdapterId[];

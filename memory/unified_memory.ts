@@ -1,4 +1,4 @@
-import { AdapterResidency, type PageCounts } from "./adapter_residency.ts";
+import { AdapterResidency } from "./adapter_residency.ts";
 import type { AdapterId, RequestId } from "./ids.ts";
 import type {
   MemoryGrant,
@@ -9,6 +9,7 @@ import type {
   PlacedAdapter,
 } from "./memory_plan.ts";
 import { PeakDemand } from "./peak_demand.ts";
+import { type PageCounts, sumOf } from "./page_counts.ts";
 import { PagePool } from "./page_pool.ts";
 import { PageTable } from "./page_table.ts";
 import type { Written } from "./prefix.ts";
@@ -50,8 +51,9 @@ export class UnifiedMemory {
    * all that are kept, the largest other adapter and a sequence of `tokens` must still find room.
    */
   keepAdapter(adapter: AdapterId, tokens: number): string | null {
-    const { largest, kept } = this.#adapters;
-    const all = this.#sizeOf([...new Set([...kept, adapter])]);
+    const kept = new Set([...this.#adapters.kept, adapter]);
+    const largest = this.#adapters.largestBeside(kept);
+    const all = this.#sizeOf([...kept]);
     const error = this.#tooLarge({
       layerPages: all.layerPages + largest.layerPages + this.#table.pagesFor(tokens),
       headPages: all.headPages + largest.headPages,
@@ -289,12 +291,6 @@ export class UnifiedMemory {
   }
 
   #sizeOf(adapters: readonly AdapterId[]): PageCounts {
-    let [layerPages, headPages] = [0, 0];
-    for (const adapter of adapters) {
-      const size = this.#adapters.size(adapter);
-      layerPages += size?.layerPages ?? 0;
-      headPages += size?.headPages ?? 0;
-    }
-    return { layerPages, headPages };
+    return sumOf(adapters.flatMap((adapter) => this.#adapters.size(adapter) ?? []));
   }
 }

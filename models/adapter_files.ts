@@ -34,7 +34,7 @@ export async function readAdapterFiles(directory: string, limit: number): Promis
 export const hasPickle = (directory: string): Promise<boolean> =>
   exists(`${directory}/adapter_model.bin`);
 
-export function missingWeights(directory: string, pickle: boolean): TypeError {
+function missingWeights(directory: string, pickle: boolean): TypeError {
   const why = pickle ? `${directory}/${PICKLE_REFUSAL}` : `save it as ${ADAPTER_WEIGHTS}`;
   return new TypeError(`Cannot load adapter: ${why}, received ${directory}`);
 }

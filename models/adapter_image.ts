@@ -1,3 +1,6 @@
+/** Highest rank of an adapter: kernels have room for so many sums of a token, a route and a module. */
+export const MAX_RANK = 256;
+
 /**
  * An adapter as the GPU reads it: for every layer the same number of bytes, a whole number of
  * pages, cut into chunks of 1 KiB that never straddle a page.

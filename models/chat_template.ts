@@ -7,6 +7,8 @@ import { readText, readTokenizerFiles } from "./tokenizer_files.ts";
 export interface ChatMessage {
   readonly role: string;
   readonly content: string | readonly { readonly type: "text"; readonly text: string }[];
+  /** Who speaks, for templates that tell participants of one role apart; most do not. */
+  readonly name?: string;
 }
 
 /** A conversation that the template refuses: the client's mistake, HTTP 400. */
@@ -63,13 +65,21 @@ export class ChatTemplate {
    */
   render(
     messages: readonly ChatMessage[],
-    options: { readonly addGenerationPrompt: boolean; readonly tools?: never },
+    options: { readonly addGenerationPrompt: boolean },
   ): RenderedChat {
     const plain = messages.map(plainMessage);
-    const mark = unusedMark([this.source, ...plain.map((message) => message.content)]);
-    const guarded = plain.map(({ role, content }) => ({
+    const texts = plain.flatMap(({ content, name = "" }) => [content, name]);
+    const mark = unusedMark([this.source, ...texts]);
+    if (mark === null) {
+      throw new ChatTemplateError(
+        "Cannot render the chat template: expected messages without one of the noncharacters or private-use " +
+          "characters at least, received all of them",
+      );
+    }
+    const guarded = plain.map(({ role, content, name }) => ({
       role,
       content: this.#marks.set(content, mark),
+      ...(name !== undefined && { name: this.#marks.set(name, mark) }),
     }));
     let marked: string;
     try {
@@ -87,11 +97,18 @@ export class ChatTemplate {
   }
 }
 
-function plainMessage({ role, content }: ChatMessage, index: number) {
+interface PlainMessage {
+  readonly role: string;
+  readonly content: string;
+  readonly name?: string;
+}
+
+function plainMessage({ role, content, name }: ChatMessage, index: number): PlainMessage {
+  const named = name !== undefined && { name: name.toWellFormed() };
   if (!ROLES.has(role)) {
     throw refused(`messages[${index}].role`, `one of ${[...ROLES].join(", ")}`, role);
   }
-  if (typeof content === "string") return { role, content: content.toWellFormed() };
+  if (typeof content === "string") return { role, content: content.toWellFormed(), ...named };
   if (!Array.isArray(content)) {
     throw refused(`messages[${index}].content`, "a string or a list of text parts", content);
   }
@@ -100,7 +117,7 @@ function plainMessage({ role, content }: ChatMessage, index: number) {
     if (type === "text" && typeof text === "string") return text;
     throw refused(`messages[${index}].content[${at}]`, "a part of type text", part);
   });
-  return { role, content: texts.join("").toWellFormed() };
+  return { role, content: texts.join("").toWellFormed(), ...named };
 }
 
 function refused(where: string, expected: string, received: unknown): ChatTemplateError {

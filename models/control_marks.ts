@@ -54,18 +54,22 @@ export class ControlMarks {
   }
 }
 
-/** A character for `mark` that none of the texts has: a noncharacter, else one of private use. */
-export function unusedMark(texts: readonly string[]): string {
-  const ranges = [[0xfdd0, 0xfdef], [0xe000, 0xf8ff]] as const;
-  for (const [low, high] of ranges) {
+/** Noncharacters, and the characters for private use. */
+const MARKS = [[0xfdd0, 0xfdef], [0xe000, 0xf8ff]] as const;
+
+/** A character for `mark` that none of the texts has; null: they have all that would do. One look at each text. */
+export function unusedMark(texts: readonly string[]): string | null {
+  const used = new Set<string>();
+  for (const text of texts) {
+    for (const [mark] of text.matchAll(/[\ufdd0-\ufdef\ue000-\uf8ff]/g)) used.add(mark);
+  }
+  for (const [low, high] of MARKS) {
     for (let code = low; code <= high; code++) {
       const mark = String.fromCharCode(code);
-      if (!texts.some((text) => text.includes(mark))) return mark;
+      if (!used.has(mark)) return mark;
     }
   }
-  throw new RangeError(
-    "Cannot mark client text: expected one unused noncharacter or private-use character, received text with all",
-  );
+  return null;
 }
 
 function distinct(texts: readonly string[]): string[] {

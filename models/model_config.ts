@@ -1,6 +1,5 @@
 /** What the engine needs to know of a base model; every number is in elements, not bytes. */
 export interface ModelConfig {
-  readonly architecture: "llama" | "mistral" | "qwen2" | "qwen3";
   readonly hiddenSize: number;
   readonly intermediateSize: number;
   readonly layers: number;
@@ -20,10 +19,7 @@ export interface ModelConfig {
   readonly qkNorm: boolean;
   /** Per layer: number of most recent tokens a token sees (itself included), null where all. */
   readonly slidingWindow: readonly (number | null)[];
-  readonly bosTokenId: number | null;
   readonly eosTokenIds: readonly number[];
-  /** As the checkpoint's config says; the tensors' own dtype decides what is loaded. */
-  readonly dtype: "float16" | "bfloat16" | "float32";
 }
 
 export interface RopeConfig {

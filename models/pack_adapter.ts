@@ -48,7 +48,7 @@ export function packAdapter(
     maxRank: Math.max(...moduleRanks, ...headRanks),
     moduleRanks,
     headRanks,
-    dora: [...adapted, ...adapter.head].some((module) => module.magnitude() !== null),
+    dora: [...adapted, ...adapter.head].some((module) => module.magnitude !== null),
   };
 }
 
@@ -110,8 +110,8 @@ function layOut(
       input,
       a: take(aElements * 2),
       b: take(rank * padded(out) * 2),
-      bias: module.bias() ? take(out * 4) : ABSENT,
-      gain: module.magnitude() ? take(out * 4) : ABSENT,
+      bias: module.bias ? take(out * 4) : ABSENT,
+      gain: module.magnitude ? take(out * 4) : ABSENT,
     };
   });
   return { placed, end: next };
@@ -142,11 +142,11 @@ function writeModule(
   }
   // PEFT stores B [out][rank]; the kernels read it by rank.
   transpose(b, rows(placed.b, rank, out), out, rank);
-  const vector = (chunk: number, values: Float32Array | null) => {
-    if (values) new Float32Array(image, start + chunk * CHUNK_BYTES, out).set(values);
+  const vector = (chunk: number, values: PeftModule["bias"]) => {
+    if (values) new Float32Array(image, start + chunk * CHUNK_BYTES, out).set(values());
   };
-  vector(placed.bias, module.bias());
-  vector(placed.gain, module.magnitude());
+  vector(placed.bias, module.bias);
+  vector(placed.gain, module.magnitude);
 }
 
 /** Columns that are moved together: each is written to a line of its own. */

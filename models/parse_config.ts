@@ -49,10 +49,7 @@ const HfConfig = z.object({
   use_sliding_window: z.boolean().nullish(),
   max_window_layers: z.number().int().nonnegative().nullish(),
   layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).nullish(),
-  bos_token_id: z.number().int().nullish(),
   eos_token_id: tokenIds,
-  dtype: z.string().nullish(),
-  torch_dtype: z.string().nullish(),
 });
 type HfConfig = z.infer<typeof HfConfig>;
 
@@ -94,7 +91,6 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
     );
   }
   return {
-    architecture: c.model_type,
     hiddenSize: c.hidden_size,
     intermediateSize: c.intermediate_size,
     layers: c.num_hidden_layers,
@@ -109,9 +105,7 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
     qkvBias: c.model_type === "qwen2",
     qkNorm: c.model_type === "qwen3",
     slidingWindow: Array.from({ length: c.num_hidden_layers }, (_, layer) => windowOf(c, layer)),
-    bosTokenId: c.bos_token_id ?? null,
     eosTokenIds: [c.eos_token_id ?? []].flat(),
-    dtype: dtypeOf(c, source),
   };
 }
 
@@ -150,14 +144,4 @@ function windowOf(c: HfConfig, layer: number): number | null {
   if (c.model_type !== "mistral" && !c.use_sliding_window) return null;
   if (c.layer_types) return c.layer_types[layer] === "sliding_attention" ? window : null;
   return c.model_type === "mistral" || layer >= (c.max_window_layers ?? 28) ? window : null;
-}
-
-function dtypeOf(c: HfConfig, source: string): ModelConfig["dtype"] {
-  const dtype = c.dtype ?? c.torch_dtype ?? "float32";
-  if (dtype === "float16" || dtype === "bfloat16" || dtype === "float32") return dtype;
-  throw new TypeError(
-    `Cannot load model: ${source}: dtype must be float16, bfloat16 or float32, received ${
-      JSON.stringify(dtype)
-    }`,
-  );
 }

@@ -1,12 +1,7 @@
-import {
-  ADAPTER_CONFIG,
-  ADAPTER_WEIGHTS,
-  type AdapterFiles,
-  missingWeights,
-} from "./adapter_files.ts";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type AdapterFiles } from "./adapter_files.ts";
+import { MAX_RANK } from "./adapter_image.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { type HalfMatrices, readHalfMatrices } from "./half_matrices.ts";
-import { isFile } from "./is_file.ts";
 import {
   type HeadModule,
   LAYER_MODULES,
@@ -23,7 +18,7 @@ import {
   type ModuleTensors,
   PEFT_PREFIX,
 } from "./peft_tensors.ts";
-import { parseJson, readJsonSync } from "./read_json.ts";
+import { parseJson } from "./read_json.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import { readFloats } from "./tensor_values.ts";
 
@@ -34,8 +29,8 @@ export interface PeftModule {
   readonly scale: number;
   matrices(): HalfMatrices;
   /** [out] of lora_bias and of DoRA's magnitude, null where there is none. */
-  bias(): Float32Array | null;
-  magnitude(): Float32Array | null;
+  readonly bias: (() => Float32Array) | null;
+  readonly magnitude: (() => Float32Array) | null;
 }
 
 /** A PEFT LoRA adapter whose every tensor was understood. */
@@ -46,24 +41,10 @@ export interface PeftAdapter extends Disposable {
   readonly head: readonly PeftModule[];
 }
 
-const MAX_RANK = 256;
-
 /**
- * Opens a PEFT directory and accounts for every tensor in it, and for every module that its config names.
+ * Accounts for every tensor of a PEFT adapter, and for every module that its config names.
  * @throws {TypeError} naming file, key and reason for anything that is not understood or does not fit the base.
  */
-export function openPeftAdapter(
-  directory: string,
-  model: ModelConfig,
-  base: Checkpoint,
-): PeftAdapter {
-  const config = readConfig(`${directory}/${ADAPTER_CONFIG}`);
-  const path = `${directory}/${ADAPTER_WEIGHTS}`;
-  if (!isFile(path)) throw missingWeights(directory, isFile(`${directory}/adapter_model.bin`));
-  return check(directory, config, SafetensorsFile.open(path), model, base);
-}
-
-/** The same of files that were read already. */
 export function parsePeftAdapter(
   { directory, config, weights }: AdapterFiles,
   model: ModelConfig,
@@ -101,14 +82,6 @@ function check(
     file[Symbol.dispose]();
     throw error;
   }
-}
-
-function readConfig(path: string): PeftConfig {
-  const json = readJsonSync(path, "load adapter");
-  if (json !== undefined) return parsePeftConfig(json, path);
-  throw new TypeError(
-    `Cannot load adapter: a PEFT directory has adapter_config.json, received ${path}`,
-  );
 }
 
 /** PEFT ignores tensors of modules it was not told of and starts absent ones anew: neither is the adapter. */
@@ -176,14 +149,14 @@ function checkModule(
   if (rank > MAX_RANK) refuse(`${a.name} must have a rank of at most ${MAX_RANK}`, rank);
   const read = (part: AdapterPart) => {
     const tensor = parts.get(part);
-    return tensor ? readFloats(tensor) : null;
+    return tensor ? () => readFloats(tensor) : null;
   };
   return {
     module,
     rank,
     scale: told.scale,
     matrices: () => readHalfMatrices(a, b),
-    bias: () => read("bias"),
-    magnitude: () => read("magnitude"),
+    bias: read("bias"),
+    magnitude: read("magnitude"),
   };
 }

@@ -35,7 +35,11 @@ const HARMLESS = new Set([
 /** Initialisations after which W is still the base's own W. */
 const PLAIN_INIT = [true, false, "gaussian", "orthogonal", "eva", "mica"];
 
-const positive = z.number().positive();
+const positive = z.number().positive()
+  .refine(
+    (alpha) => alpha < 2 ** 100 && alpha > 2 ** -100,
+    "expected a number between 2^-100 and 2^100",
+  );
 const Lora = z.object({
   peft_type: z.literal("LORA"),
   r: z.number().int().positive(),

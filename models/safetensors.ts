@@ -19,7 +19,8 @@ export interface Tensor extends TensorInfo {
   read(offset: number, target: Uint8Array): void;
 }
 
-const LARGEST_HEADER = 100 * 2 ** 20;
+/** Bytes. */
+export const LARGEST_HEADER = 100 * 2 ** 20;
 const Header = z.record(
   z.string(),
   z.object({
@@ -50,12 +51,12 @@ export class SafetensorsFile implements Disposable {
   }
 
   /**
-   * The file at `path`, whose content was read already.
+   * The file at `path`, whose content was read already, or of `size` bytes those that hold its header.
    * @throws {TypeError} as `open` does.
    */
-  static of(path: string, content: Uint8Array): SafetensorsFile {
+  static of(path: string, content: Uint8Array, size = content.length): SafetensorsFile {
     return new SafetensorsFile(path, {
-      size: content.length,
+      size,
       read: (offset, target) => target.set(content.subarray(offset, offset + target.length)),
       close: () => {},
     });

@@ -33,10 +33,17 @@ export function createAdminApp(deps: {
   return app;
 }
 
-/** A web page that an admin looks at can reach what the admin can, and tells where it is from. */
+/** Names that nobody can make lead here: an address, and this machine itself. */
+const OWN_NAME = /^(localhost|[\d.]+|\[[\da-f:.]+\])$/i;
+
+/**
+ * A web page that an admin looks at can reach what the admin can, and tells where it is from. Its own name may be made
+ * to lead here (DNS rebinding), so that alone does not make it ours.
+ */
 const refusePages: MiddlewareHandler<EdgeEnv> = async (c, next) => {
   const origin = c.req.header("origin");
-  if (origin !== undefined && origin !== new URL(c.req.url).origin) {
+  const { origin: own, hostname } = new URL(c.req.url);
+  if (origin !== undefined && (origin !== own || !OWN_NAME.test(hostname))) {
     throw new Problem("cross_origin", `Pages of other origins may not ask, received ${origin}.`);
   }
   await next();

@@ -48,8 +48,10 @@ export async function answer(
       `received ${params.priority}.`;
     throw new Problem("unsupported_parameter", why, "priority");
   }
-  if (asked.prompts.length * n > MAX_CHOICES) {
-    const why = `Invalid 'n': expected at most ${MAX_CHOICES} choices over all prompts, ` +
+  // More than the server ever holds would find no room, however often it came again.
+  const most = Math.min(MAX_CHOICES, deps.router.capacity);
+  if (asked.prompts.length * n > most) {
+    const why = `Invalid 'n': expected at most ${most} choices over all prompts, ` +
       `received ${asked.prompts.length * n}.`;
     throw new Problem("invalid_parameter", why, "n");
   }
@@ -60,7 +62,7 @@ export async function answer(
       `received ${params.priority}.`;
     throw new Problem("invalid_parameter", why, "priority");
   }
-  const lease = deps.limits.admit(tenant, asked.prompts.length * n, n);
+  const lease = deps.limits.admit(tenant, asked.prompts, n);
   const model = findModel(deps, tenant, params.model);
   const frame = {
     id: `${asked.prefix}-${crypto.randomUUID().replaceAll("-", "")}`,
@@ -80,9 +82,9 @@ export async function answer(
     requestsOf(params, { ...asked, id: frame.id, adapters, tenant: tenant.name, shares }),
     {
       signal: c.get("gone"),
-      timer: (index) => {
+      observe: (index) => {
         const all = [deps.metrics.sequence(served), lease.choice(index)];
-        return { see: (event) => all.forEach((timer) => timer.see(event)) };
+        return { see: (event) => all.forEach((each) => each.see(event)) };
       },
     },
   );

@@ -2,6 +2,7 @@ import { adapters } from "./adapters.ts";
 import { admin } from "./admin.ts";
 import { auth } from "./auth.ts";
 import { bodyLimit } from "./body_limit.ts";
+import { jsonBounds } from "./json_bounds.ts";
 import { chatCompletions } from "./chat_completions.ts";
 import { completions } from "./completions.ts";
 import { docs } from "./docs.ts";
@@ -18,7 +19,7 @@ export function createApp(deps: EdgeDeps): EdgeApp {
   app.use("/v1/*", bodyLimit(deps.maxBodyBytes));
   // Before the clients' keys are asked for: theirs is another.
   if (deps.adapters && deps.adminKey !== undefined) admin(app, deps.adapters, deps.adminKey);
-  app.use("/v1/*", auth(deps));
+  app.use("/v1/*", auth(deps), jsonBounds);
   for (const endpoint of [completions, chatCompletions, models, adapters, health]) {
     endpoint(app, deps);
   }

@@ -20,10 +20,11 @@ export function bareApp(): EdgeApp {
   app.notFound((c) =>
     new Problem("unknown_url", `There is no ${new URL(c.req.url).pathname} here.`).toResponse()
   );
-  app.onError((error, c) =>
+  app.onError((error, c) => {
     // Nobody reads this answer; its status is for the metrics, and is nginx's for a client that left.
-    c.get("gone").aborted ? new Response(null, { status: 499 }) : asProblem(error).toResponse()
-  );
+    if (c.get("gone").aborted) return new Response(null, { status: 499 });
+    return asProblem(error).toResponse();
+  });
   return app;
 }
 

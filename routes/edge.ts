@@ -7,7 +7,7 @@ import type { RateLimits } from "./rate_limits.ts";
 import type { Tenant, TenantKeys } from "./tenant.ts";
 
 /** What the edge needs of the request router; neither call waits. */
-export type RequestRouterHandle = Pick<RequestRouter, "submit" | "cancel">;
+export type RequestRouterHandle = Pick<RequestRouter, "submit" | "cancel" | "capacity">;
 
 /** What the HTTP edge is given. */
 export interface EdgeDeps {

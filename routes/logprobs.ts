@@ -72,7 +72,8 @@ function topByText({ text, logprobs }: StreamToken): Record<string, number> | nu
  * How far a token takes OpenAI's offsets, in code points. Of one that holds parts of characters the bytes that
  * begin one count: its own text has a replacement character for each part, the choice's text has not.
  */
-export function charactersBegun({ text, bytes }: StreamToken): number {
+export function charactersBegun({ text, bytes, special }: StreamToken): number {
+  if (special) return 0;
   if (text.includes(REPLACEMENT)) return bytes.filter((byte) => !isContinuation(byte)).length;
   let count = 0;
   for (const _ of text) count++;

@@ -3,11 +3,7 @@ import type { EngineLimits, EngineLoad, StreamEvent } from "../actors/request_ro
 import { EngineCounters } from "./engine_counters.ts";
 import { ModelTimes, type Served } from "./model_times.ts";
 import { type AdapterNames, RoutingMetrics } from "./routing_metrics.ts";
-
-/** Follows one sequence's events as its reader takes them. */
-export interface SequenceTimer {
-  see(event: StreamEvent): void;
-}
+import type { SequenceObserver } from "./sequence_observer.ts";
 
 export interface MetricsOptions {
   readonly names?: AdapterNames;
@@ -36,29 +32,13 @@ export class Metrics {
     "chorus_completion_tokens_total",
     "Tokens handed to clients.",
   );
-  readonly #preemptions = this.#counter(
-    "chorus_preemptions_total",
-    "Sequences whose pages were taken, to be computed again later.",
-  );
-  readonly #sheds = this.#counter(
-    "chorus_aborts_total",
-    "Sequences given up before they began, for their first token would have come too late.",
-  );
-  readonly #steps = this.#counter("chorus_steps_total", "Steps of the engine.");
-  readonly #prefixQueries = ["vllm:prefix_cache_queries_total", "chorus_prefix_query_tokens_total"]
-    .map((name) => this.#counter(name, "Prompt tokens looked for in the prefix cache."));
-  readonly #prefixHits = ["vllm:prefix_cache_hits_total", "chorus_prefix_hit_tokens_total"]
-    .map((name) => this.#counter(name, "Prompt tokens found in the prefix cache."));
   readonly #counters = new EngineCounters(this.#registry);
   readonly #routing: RoutingMetrics;
   readonly #times: ModelTimes;
-  readonly #open = this.#gauge(
-    "chorus_sequences_open",
-    "Sequences admitted for clients and not yet ended.",
-  );
+  /** Sequences admitted for clients and not yet ended. */
+  #open = 0;
   readonly #load = {
     running: this.#gauge("chorus_sequences_running", "Sequences in the engine's batch."),
-    waiting: this.#gauge("chorus_sequences_waiting", "Sequences that wait for room in the batch."),
     pages: this.#gauge("chorus_pages", "Pages of the unified pool."),
     freePages: this.#gauge("chorus_pages_free", "Pages that nothing uses."),
     kvPages: this.#gauge("chorus_pages_kv", "Pages that hold keys and values."),
@@ -70,21 +50,24 @@ export class Metrics {
     residentAdapters: this.#gauge("chorus_adapters_resident", "Adapters in GPU memory."),
     pageUse: this.#gauge("chorus_page_use_ratio", "Share of the pages in use, 0 to 1."),
   };
-  #last: Pick<EngineLoad, "preemptions" | "sheds" | "steps" | "prefixQueries" | "prefixHits"> = {
-    preemptions: 0,
-    sheds: 0,
-    steps: 0,
-    prefixQueries: 0,
-    prefixHits: 0,
-  };
 
   /** `ready` is asked at each scrape. */
   constructor(
     ready: () => boolean,
     { names = { namesOf: () => [], changes: 0 }, isModel }: MetricsOptions = {},
   ) {
-    this.#routing = new RoutingMetrics(this.#registry, names);
+    this.#routing = new RoutingMetrics(this.#registry, names, () => this.#open);
     this.#times = new ModelTimes(this.#registry, isModel);
+    this.#gauge(
+      "chorus_sequences_open",
+      "Sequences admitted for clients and not yet ended.",
+      (gauge) => gauge.set(this.#open),
+    );
+    this.#gauge(
+      "chorus_sequences_waiting",
+      "Sequences that wait for room in the batch.",
+      (gauge) => gauge.set(this.#routing.waiting),
+    );
     this.#gauge("chorus_ready", "1 when requests are taken.", (gauge) => gauge.set(+ready()));
     this.#gauge("process_resident_memory_bytes", "Memory of the front process.", (gauge) => {
       gauge.set(Deno.memoryUsage().rss);
@@ -101,7 +84,7 @@ export class Metrics {
   load(load: EngineLoad): void {
     this.#routing.load(load);
     this.#counters.load(load);
-    for (const name of ["running", "waiting", "pages", "freePages"] as const) {
+    for (const name of ["running", "pages", "freePages"] as const) {
       this.#load[name].set(load[name]);
     }
     this.#load.kvPages.set(load.kvPages);
@@ -110,17 +93,12 @@ export class Metrics {
     this.#load.residentAdapters.set(load.residentAdapters.length);
     const spare = load.freePages + load.cachedPages;
     this.#load.pageUse.set(load.pages === 0 ? 0 : 1 - spare / load.pages);
-    const grown = (now: number, before: number) => now >= before ? now - before : now;
-    this.#preemptions.inc(grown(load.preemptions, this.#last.preemptions));
-    this.#sheds.inc(grown(load.sheds, this.#last.sheds));
-    this.#steps.inc(grown(load.steps, this.#last.steps));
-    for (const counter of this.#prefixQueries) {
-      counter.inc(grown(load.prefixQueries, this.#last.prefixQueries));
-    }
-    for (const counter of this.#prefixHits) {
-      counter.inc(grown(load.prefixHits, this.#last.prefixHits));
-    }
-    this.#last = load;
+  }
+
+  /** There is no engine until the next report: nothing runs or is in its memory, and all that is open waits. */
+  lost(): void {
+    this.#routing.lost();
+    for (const gauge of Object.values(this.#load)) gauge.set(0);
   }
 
   limits(limits: EngineLimits): void {
@@ -128,12 +106,12 @@ export class Metrics {
   }
 
   /** Starts the clock of a sequence that was admitted. */
-  sequence(served: Served): SequenceTimer {
+  sequence(served: Served): SequenceObserver {
     const model = this.#times.labelOf(served);
     const begun = served.adapter ? this.#routing.awaiting(served.name) : () => {};
     let last = performance.now();
     let first = true;
-    this.#open.inc();
+    this.#open++;
     return {
       see: (event) => {
         if (event.kind === "tokens" && event.tokens.length > 0) {
@@ -152,7 +130,7 @@ export class Metrics {
         }
         if (isEnd(event)) {
           begun();
-          this.#open.dec();
+          this.#open--;
           this.#ended.inc({ reason: event.kind === "finished" ? event.reason : event.kind });
         }
       },

@@ -1,5 +1,5 @@
 import { Histogram, type Registry } from "prom-client";
-import type { FirstTokenTimes } from "../actors/request_router/protocol.ts";
+import type { FirstTokenTimes } from "../actors/batch_former/protocol.ts";
 
 const TTFT_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120];
 const INTER_TOKEN_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5];

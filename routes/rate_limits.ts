@@ -1,6 +1,6 @@
-import type { StreamEvent } from "../actors/request_router/protocol.ts";
-import type { SequenceTimer } from "./metrics_registry.ts";
+import type { Prompt, StreamEvent } from "../actors/request_router/protocol.ts";
 import { Problem } from "./problem.ts";
+import type { SequenceObserver } from "./sequence_observer.ts";
 import type { Tenant } from "./tenant.ts";
 import { TokenBucket } from "./token_bucket.ts";
 
@@ -15,7 +15,7 @@ export interface Lease {
   /** As OpenAI names and writes them. */
   readonly headers: Readonly<Record<string, string>>;
   /** Counts the tokens of the choice at `index`; to be told of all its events, since its end frees its place. */
-  choice(index: number): SequenceTimer;
+  choice(index: number): SequenceObserver;
 }
 
 /** Keeps every tenant within its limits; what was used outlives a change of the limits. */
@@ -29,11 +29,13 @@ export class RateLimits {
   }
 
   /**
-   * Admits a request for `choices` sequences, `n` a prompt. Tokens are counted when they are known, the prompt's
-   * at the start and the output's as they come, so that a request may run into debt, and the next one waits for it.
+   * Admits a request for `n` sequences a prompt. Tokens are counted when they are known, the prompt's at the start
+   * and the output's as they come, so that a request may run into debt, and the next one waits for it. Who leaves
+   * before the start is charged about what its prompt may have cost.
    * @throws {Problem} 429 that says when to come again, or 400 where that is never.
    */
-  admit(tenant: Tenant, choices: number, n: number): Lease {
+  admit(tenant: Tenant, prompts: readonly Prompt[], n: number): Lease {
+    const choices = prompts.length * n;
     if (tenant.name === null) return { headers: {}, choice: () => ({ see: () => {} }) };
     const account = this.#account(tenant.name, tenant);
     const { requests, tokens } = account;
@@ -63,7 +65,8 @@ export class RateLimits {
     requests?.take(choices);
     return {
       headers: headersOf(account),
-      choice: (index) => counting(account, index % n === 0),
+      choice: (index) =>
+        counting(account, index % n === 0 ? aboutTokens(prompts[Math.floor(index / n)]) : null),
     };
   }
 
@@ -83,15 +86,30 @@ export class RateLimits {
   }
 }
 
-/** `prompt`: its prompt is to be counted, which several choices share. */
-function counting(account: Account, prompt: boolean): SequenceTimer {
-  let open = true;
+/** Characters of a token, about. */
+const TOKEN_LENGTH = 4;
+
+function aboutTokens(prompt: Prompt | undefined): number {
+  if (!prompt) return 0;
+  if (prompt.kind === "tokens") return prompt.tokens.length;
+  const length = prompt.kind === "text"
+    ? prompt.text.length
+    : prompt.messages.reduce((sum, { content }) => sum + content.length, 0);
+  return Math.ceil(length / TOKEN_LENGTH);
+}
+
+/** `prompt`: about its tokens, to be counted; null: another choice's share of it. */
+function counting(account: Account, prompt: number | null): SequenceObserver {
+  let [open, started] = [true, false];
   let counted = 0;
   const take = (tokens: number) => account.tokens?.take(tokens);
   account.open++;
   return {
     see(event: StreamEvent) {
-      if (event.kind === "started" && prompt) take(event.promptTokens.length);
+      if (event.kind === "started" && prompt !== null) take(event.promptTokens.length);
+      if (event.kind === "started") started = true;
+      // With early abort a start is told late: it may have been computed by now.
+      if (event.kind === "cancelled" && open && !started && prompt !== null) take(prompt);
       if (event.kind === "tokens") {
         take(event.tokens.length);
         counted += event.tokens.length;

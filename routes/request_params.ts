@@ -6,7 +6,13 @@ import { requestId } from "../memory/ids.ts";
 const SEEDS = 2 ** 53;
 /** Sequences that one HTTP request may ask for: prompts times n. */
 export const MAX_CHOICES = 1024;
-const TOKEN = /^\d{1,9}$/;
+const TOKEN = /^(0|[1-9]\d{0,8})$/;
+/** More tokens than any vocabulary has: a larger `top_k` means the same, and would not fit into 32 bits. */
+const ALL_TOKENS = 2 ** 31 - 1;
+/** Each choice looks for it: a table of its length, beside its own text. */
+const LONGEST_STOP = 1024;
+const StopString = z.string().min(1).max(LONGEST_STOP)
+  .refine((stop) => stop.isWellFormed(), "expected text without halves of characters");
 
 /** A parameter that OpenAI has and Chorus does not: null is harmless, any other value is refused. */
 export const notBuilt = (name: string) =>
@@ -43,7 +49,7 @@ export const COMMON_PARAMS = {
       "ends with a usage chunk as with stream_options.include_usage.",
   }),
   n: z.int().min(1).max(128).nullish(),
-  stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(16)], {
+  stop: z.union([StopString, z.array(StopString).max(16)], {
     error: "expected a string or a list of at most 16 strings, none of them empty",
   }).nullish(),
   stop_token_ids: z.array(TokenId).max(64).nullish(),
@@ -124,7 +130,7 @@ export function samplingOf(
 ): SamplingParams {
   return {
     temperature: params.temperature ?? 1,
-    topK: Math.max(0, params.top_k ?? 0),
+    topK: Math.min(Math.max(0, params.top_k ?? 0), ALL_TOKENS),
     topP: params.top_p ?? 1,
     minP: params.min_p ?? 0,
     seed: typeof params.seed === "number" ? seedOf(params.seed, i) : randomSeed(),

@@ -24,6 +24,7 @@ export class RoutingMetrics {
   readonly #names: AdapterNames;
   /** Sequences without a token yet, by their adapter's name. */
   readonly #early = new Map<string, number>();
+  readonly #open: () => number;
   readonly #cache: Gauge;
   #load: Load | null = null;
   #limits: EngineLimits | null = null;
@@ -35,11 +36,12 @@ export class RoutingMetrics {
   #changes = NaN;
   #info: { readonly rest: string; readonly text: string } | null = null;
 
-  constructor(registry: Registry, names: AdapterNames) {
+  /** `open`: sequences admitted and not ended, all of which wait while there is no engine. */
+  constructor(registry: Registry, names: AdapterNames, open: () => number) {
     this.#names = names;
     const registers = [registry];
-    const gauge = (name: string, help: string, value: (load: Load) => number) => {
-      const read = () => this.#load ? value(this.#load) : 0;
+    this.#open = open;
+    const gauge = (name: string, help: string, read: () => number) => {
       new Gauge({
         name,
         help,
@@ -49,12 +51,13 @@ export class RoutingMetrics {
         },
       });
     };
-    gauge("vllm:num_requests_running", "Sequences in the batch.", (load) => load.running);
-    gauge("vllm:num_requests_waiting", "Sequences that wait for room.", (load) => load.waiting);
+    const running = () => this.#load?.running ?? 0;
+    gauge("vllm:num_requests_running", "Sequences in the batch.", running);
+    gauge("vllm:num_requests_waiting", "Sequences that wait for room.", () => this.waiting);
     gauge(
       "vllm:kv_cache_usage_perc",
       "Share of the pool that holds keys and values, 0 to 1; adapters yield where they must.",
-      (load) => load.pages === 0 ? 0 : load.kvPages / load.pages,
+      () => this.#load?.pages ? this.#load.kvPages / this.#load.pages : 0,
     );
     this.#cache = new Gauge({
       name: "vllm:cache_config_info",
@@ -64,10 +67,20 @@ export class RoutingMetrics {
     });
   }
 
+  /** Sequences that wait: without an engine all of them. */
+  get waiting(): number {
+    return this.#load?.waiting ?? this.#open();
+  }
+
   load(load: Load): void {
     this.#load = load;
     const residents = load.residentAdapters.length;
     if (residents > 0) this.#adapterPages = Math.max(1, load.adapterPages / residents);
+  }
+
+  /** There is no engine, and nothing in its memory. */
+  lost(): void {
+    this.#load = null;
   }
 
   limits(limits: EngineLimits): void {

@@ -2,8 +2,8 @@ import type { Receiver } from "../actors/channel.ts";
 import type { GenerationRequest, StreamEvent } from "../actors/request_router/protocol.ts";
 import type { RequestId } from "../memory/ids.ts";
 import type { RequestRouterHandle } from "./edge.ts";
-import type { SequenceTimer } from "./metrics_registry.ts";
 import { Problem, problemOfFailure } from "./problem.ts";
+import type { SequenceObserver } from "./sequence_observer.ts";
 
 /** An event of the choice at `index`. */
 export interface Arrival {
@@ -15,7 +15,7 @@ interface Sequence {
   readonly id: RequestId;
   readonly index: number;
   readonly events: Receiver<StreamEvent>;
-  readonly timer: SequenceTimer;
+  readonly observer: SequenceObserver;
   /** A receive() is under way; at most one, so that a slow reader holds its sequences back. */
   armed: boolean;
   ended: boolean;
@@ -42,14 +42,17 @@ export class SequenceGroup {
   static async open(
     router: RequestRouterHandle,
     requests: readonly GenerationRequest[],
-    options: { readonly signal: AbortSignal; readonly timer: (index: number) => SequenceTimer },
+    options: {
+      readonly signal: AbortSignal;
+      readonly observe: (index: number) => SequenceObserver;
+    },
   ): Promise<SequenceGroup> {
     const group = new SequenceGroup(router);
     const { signal } = options;
     signal.addEventListener("abort", () => group.cancel(), { once: true });
     try {
       signal.throwIfAborted();
-      for (const request of requests) group.#submit(request, options.timer);
+      group.#submit(requests, options.observe);
       await group.#begun();
     } catch (error) {
       group.cancel();
@@ -81,23 +84,19 @@ export class SequenceGroup {
     }
   }
 
-  #submit(request: GenerationRequest, timer: (index: number) => SequenceTimer): void {
-    const submission = this.#router.submit(request);
+  #submit(
+    requests: readonly GenerationRequest[],
+    observe: (index: number) => SequenceObserver,
+  ): void {
+    const submission = this.#router.submit(requests);
     switch (submission.kind) {
-      case "accepted": {
-        const { events } = submission;
-        const index = this.#sequences.length;
-        const { id } = request;
-        this.#sequences.push({
-          id,
-          index,
-          events,
-          timer: timer(index),
-          armed: false,
-          ended: false,
-        });
+      case "accepted":
+        for (const [index, events] of submission.streams.entries()) {
+          const { id } = requests[index] as GenerationRequest;
+          const fresh = { armed: false, ended: false };
+          this.#sequences.push({ id, index, events, observer: observe(index), ...fresh });
+        }
         return;
-      }
       case "full":
         throw new Problem(
           "overloaded",
@@ -143,7 +142,7 @@ export class SequenceGroup {
     if (sequence.ended) return;
     sequence.ended = event.kind === "finished" || event.kind === "failed" ||
       event.kind === "cancelled";
-    sequence.timer.see(event);
+    sequence.observer.see(event);
     this.#ready.push({ index: sequence.index, event });
     this.#wake?.();
   }

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
-import type { FirstTokenTimes, Usage as SequenceUsage } from "../actors/request_router/protocol.ts";
+import type { FirstTokenTimes } from "../actors/batch_former/protocol.ts";
+import type { Usage as SequenceUsage } from "../actors/request_router/protocol.ts";
 
 const ms = (description: string) => z.number().openapi({ description });
 const Timings = z.object({

@@ -15,6 +15,7 @@ async function imports(): Promise<Edge[]> {
       "actors/engine.ts",
       "actors/executor/worker.ts",
       "actors/loader/worker.ts",
+      "actors/request_router/prompt_worker.ts",
     ]
   ) {
     const { stdout } = await new Deno.Command(Deno.execPath(), {
@@ -93,9 +94,30 @@ Deno.test("protocols import nouns and other protocols only", () => {
   assertEquals(
     wrong(({ from, to }) =>
       !from.endsWith("/protocol.ts") || to.endsWith("/protocol.ts") ||
-      ["memory/ids.ts", "memory/prefix.ts", "models/adapter_image.ts", "actors/sampling.ts"]
-        .includes(to)
+      [
+        "memory/ids.ts",
+        "memory/memory_plan.ts",
+        "memory/prefix.ts",
+        "models/adapter_image.ts",
+        "actors/sampling.ts",
+      ].includes(to)
     ),
     [],
   );
+});
+
+Deno.test("protocols have an order: none needs one that needs it", () => {
+  const needs = (from: string) =>
+    edges.filter((edge) => edge.from === from && edge.to.endsWith("/protocol.ts")).map(({ to }) =>
+      to
+    );
+  const reached = (from: string, seen = new Set<string>()): Set<string> => {
+    for (const to of needs(from)) if (!seen.has(to)) reached(to, seen.add(to));
+    return seen;
+  };
+  const protocols = [...new Set(edges.map(({ to }) => to))].filter((to) =>
+    to.endsWith("/protocol.ts")
+  );
+  assertEquals(protocols.length > 4, true);
+  assertEquals(protocols.filter((protocol) => reached(protocol).has(protocol)), []);
 });

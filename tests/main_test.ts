@@ -17,7 +17,7 @@ Deno.test("a bad option ends the process with 2 and names itself, its value and 
   });
 });
 
-Deno.test("--help lists every option with its variable", async () => {
+Deno.test("--help lists every option with its variable and its default", async () => {
   const { code, stdout } = await runMain({ args: ["--help"] });
   assertEquals(code, 0);
   const source = await Deno.readTextFile(new URL("../cli/config.ts", import.meta.url));
@@ -29,6 +29,7 @@ Deno.test("--help lists every option with its variable", async () => {
     // A line may break between the words of a description, never within the variable.
     assertStringIncludes(stdout, variableOf(name));
   }
+  assertStringIncludes(stdout.replaceAll(/\s+/g, " "), "0 picks a free one (default: 8000) [");
 });
 
 const HOPELESS = [

@@ -1,9 +1,9 @@
 import type { AdapterId } from "../../memory/ids.ts";
-import type { ResidentAdapter } from "../memory_manager/protocol.ts";
-import { Drawn } from "./drawn.ts";
-import { makePolicy, type WholePolicy } from "./policies/compose.ts";
+import type { ResidentAdapter } from "../executor/protocol.ts";
 import type { PolicyOptions } from "../policy_options.ts";
-import { pickAdmissions } from "./policy.ts";
+import { Drawn } from "./drawn.ts";
+import { pickAdmissions } from "./pick_admissions.ts";
+import { makePolicy, type WholePolicy } from "./policies/compose.ts";
 import type { Roster } from "./roster.ts";
 import type { SequenceState } from "./sequence_state.ts";
 import { upcomingAdapters } from "./upcoming_adapters.ts";
@@ -27,9 +27,9 @@ export class Admissions {
     this.#maxBatchTokens = maxBatchTokens;
   }
 
-  /** A new sequence waits. */
-  add(state: SequenceState): void {
-    this.#policy.arrived(state, this.#roster.queue, state.submittedAt);
+  /** A new sequence waits. It may have been submitted long before, to another engine. */
+  add(state: SequenceState, now: number): void {
+    this.#policy.arrived(state, this.#roster.queue, now);
     this.#roster.add(state);
   }
 

@@ -1,6 +1,6 @@
 import type * as Executor from "../executor/protocol.ts";
 import type * as MemoryManager from "../memory_manager/protocol.ts";
-import type { Output } from "../request_router/protocol.ts";
+import type { Output } from "./protocol.ts";
 
 /** What the batch former has to say to its neighbours, in the order in which it must be said to each. */
 export class Effects {

@@ -1,5 +1,3 @@
-import type { FirstTokenTimes } from "../request_router/protocol.ts";
-
 type Waiting = keyof FirstTokenTimes;
 
 /** Divides the time from a sequence's submission to its first token by what it waited for; it never runs again. */
@@ -34,3 +32,4 @@ export class FirstTokenClock {
     [this.#waiting, this.#since] = [next, now];
   }
 }
+import type { FirstTokenTimes } from "./protocol.ts";

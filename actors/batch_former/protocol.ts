@@ -1,5 +1,4 @@
 import type { RequestId } from "../../memory/ids.ts";
-import type { AdapterRoute, SamplingParams } from "../sampling.ts";
 import type { StepFailed, Stepped } from "../executor/protocol.ts";
 import type {
   AdapterArrived,
@@ -7,6 +6,7 @@ import type {
   AdapterUnavailable,
   Planned,
 } from "../memory_manager/protocol.ts";
+import type { AdapterRoute, SamplingParams, TokenLogprobs } from "../sampling.ts";
 
 /** Weights of service: a tenant's next to other tenants', an adapter's next to others of its tenant. */
 export interface Shares {
@@ -35,6 +35,8 @@ export interface Sequence {
   readonly priority?: number;
   /** Only sequences with the same salt share KV; absent: those without any. */
   readonly cacheSalt?: string;
+  /** Milliseconds since the router took it on, engines that are gone included; absent: just now. */
+  readonly waitedMs?: number;
   /** Tokens that may be made before the first `extend_credit`. */
   readonly credit: number;
 }
@@ -52,3 +54,37 @@ export type Command =
   | AdapterUnavailable
   | Stepped
   | StepFailed;
+
+/** What a step made of one sequence. */
+export interface Output {
+  readonly request: RequestId;
+  readonly tokens: readonly OutputToken[];
+  /** Prompt logprobs that became known (echo), in order; null for the first prompt token. */
+  readonly promptLogprobs: readonly (TokenLogprobs | null)[];
+  readonly end: OutputEnd | null;
+  /** With a sequence's first token. */
+  readonly times?: FirstTokenTimes;
+  /** With the first output of a sequence: prompt tokens whose KV was found and not computed. */
+  readonly cachedTokens?: number;
+}
+
+/** What the time from submission to the first token went into, in the engine; recomputing after a preemption counts as prefill. */
+export interface FirstTokenTimes {
+  /** For a place in the batch, or for pages. */
+  readonly queueMs: number;
+  /** For the adapter: from disk, and its upload. */
+  readonly adapterMs: number;
+  /** From the first row of a step to the first token. */
+  readonly prefillMs: number;
+}
+
+export interface OutputToken {
+  readonly token: number;
+  readonly logprobs: TokenLogprobs | null;
+}
+
+export type OutputEnd =
+  | { readonly kind: "finished"; readonly reason: "stop" | "length" }
+  | { readonly kind: "failed"; readonly error: string }
+  /** Given up before it began, for there was no room in time: it may come again. */
+  | { readonly kind: "shed"; readonly error: string };

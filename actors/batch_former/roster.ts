@@ -1,7 +1,7 @@
-import { type RequestId, type SlotId, slotId } from "../../memory/ids.ts";
-import type { ResidentAdapter } from "../memory_manager/protocol.ts";
-import type { OutputEnd } from "../request_router/protocol.ts";
+import { type AdapterId, type RequestId, type SlotId, slotId } from "../../memory/ids.ts";
+import type { ResidentAdapter } from "../executor/protocol.ts";
 import { Effects } from "./effects.ts";
+import type { OutputEnd } from "./protocol.ts";
 import type { SequenceState } from "./sequence_state.ts";
 
 /**
@@ -49,6 +49,13 @@ export class Roster {
 
   get(request: RequestId): SequenceState | undefined {
     return this.#all.get(request);
+  }
+
+  /** Those of the queue that need this adapter. */
+  users(adapter: AdapterId): SequenceState[] {
+    return this.#queue.filter((state) =>
+      state.sequence.adapters.some((route) => route.adapter === adapter)
+    );
   }
 
   takeEffects(): Effects {

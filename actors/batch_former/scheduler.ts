@@ -1,19 +1,20 @@
-import type { AdapterId } from "../../memory/ids.ts";
 import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
+import type { StepSeconds } from "../executor/protocol.ts";
 import type * as Executor from "../executor/protocol.ts";
 import type * as MemoryManager from "../memory_manager/protocol.ts";
-import type { EngineLoad, StepSeconds } from "../request_router/protocol.ts";
+import { POLICY_DEFAULTS } from "../policy_options.ts";
+import type { EngineLoad } from "../request_router/protocol.ts";
 import { Admissions } from "./admissions.ts";
 import type { Effects } from "./effects.ts";
 import { Flights } from "./flights.ts";
-import { POLICY_DEFAULTS } from "../policy_options.ts";
+import { formBatch } from "./form_batch.ts";
 import { OutputEstimate } from "./output_estimate.ts";
-import { formBatch } from "./policy.ts";
 import { chooseHolder, chooseVictims, type Starved } from "./preemption.ts";
 import type { Command, Sequence } from "./protocol.ts";
 import { Roster } from "./roster.ts";
 import { checkLimits, type SchedulerLimits } from "./scheduler_limits.ts";
 import { SequenceState } from "./sequence_state.ts";
+import { addSeconds } from "./step_seconds.ts";
 import { UNKNOWN_MEMORY } from "./unknown_memory.ts";
 import { wantOf } from "./wants.ts";
 
@@ -26,6 +27,8 @@ interface OpenPlan {
 
 /** One step runs while the next one waits at the executor. */
 const STEPS_IN_FLIGHT = 2;
+/** How often memory is asked what it has where nothing runs. */
+const REST_MS = 1000;
 /** Steps for which a sequence may do without credit while others wait for its place. */
 const PATIENCE = 32;
 
@@ -44,6 +47,9 @@ export class Scheduler {
   /** Something happened since the last plan that may make another one succeed. */
   #changed = false;
   #arrivals = 0;
+  #plannedAt = -Infinity;
+  /** Nothing ran in a while, in which adapters may have come and gone. */
+  #resting = false;
   /** Milliseconds, as of the last message. */
   #now = 0;
   readonly #clock = () => this.#now;
@@ -98,17 +104,21 @@ export class Scheduler {
         this.#roster.get(command.request)?.extendCredit(command.tokens);
         break;
       case "tick":
-        return; // the plan that follows looks who has waited for too long
+        // The plan that follows looks who has waited for too long, and at rest what memory has by now.
+        if (this.idle && now - this.#plannedAt >= REST_MS) this.#changed = this.#resting = true;
+        return;
       case "planned":
         return this.#planned(command);
       case "adapter_resident":
-        for (const state of this.#users(command.adapter)) state.awaitsAdapter = false;
+        for (const state of this.#roster.users(command.adapter)) state.awaitsAdapter = false;
         break;
       case "adapter_arrived":
         for (const state of this.#roster.running) state.arriving.delete(command.adapter);
         break;
       case "adapter_unavailable":
-        for (const state of this.#users(command.adapter)) this.#roster.fail(state, command.error);
+        for (const state of this.#roster.users(command.adapter)) {
+          this.#roster.fail(state, command.error);
+        }
         break;
       case "stepped":
         this.#stepped(command);
@@ -127,12 +137,14 @@ export class Scheduler {
     if (this.#admissions.shed(now)) this.#changed = true;
     if (this.#open || this.#flights.count >= STEPS_IN_FLIGHT || !this.#changed) return;
     this.#changed = false;
+    this.#plannedAt = now;
     this.#parkHolder();
     const { picks: admissions, upcoming } = this.#admissions.draw(now);
     const running = this.#roster.running.filter((state) => state.ready > 0);
     const asked = [...running, ...admissions];
     // An empty plan at rest tells how much is free after the last release.
-    const refresh = this.#flights.count === 0 && this.#usageIsOld;
+    const refresh = this.#flights.count === 0 && (this.#usageIsOld || this.#resting);
+    this.#resting = false;
     if (asked.length === 0 && !refresh) return;
     for (const state of asked) state.holds++;
     this.#open = { plan: ++this.#plans, asked, releases: this.#roster.releases };
@@ -155,12 +167,6 @@ export class Scheduler {
     return this.#roster.releases !== this.#releasesInUsage;
   }
 
-  #users(adapter: AdapterId): SequenceState[] {
-    return this.#roster.queue.filter((state) =>
-      state.sequence.adapters.some((route) => route.adapter === adapter)
-    );
-  }
-
   #submit(sequence: Sequence): void {
     const { id: request, prompt, maxTokens } = sequence;
     if (this.#roster.get(request)) {
@@ -172,7 +178,7 @@ export class Scheduler {
         `received ${prompt.length} and ${maxTokens}`;
       this.#roster.report(request, { kind: "failed", error });
     } else if (state.end) this.#roster.report(request, state.end);
-    else this.#admissions.add(state);
+    else this.#admissions.add(state, this.#now);
   }
 
   /** Turns grants into a step, and finds pages for running sequences that got none. */
@@ -209,7 +215,7 @@ export class Scheduler {
       blocked.has(state) && state.phase === "queued" && state.blockedSince !== null
     );
     const holding = this.#roster.running.some((state) => state.phase === "holding");
-    const stuck = this.idle && still.length > 0 && holding;
+    const stuck = this.idle && still.some((state) => state.shortOfPages) && holding;
     if (still.length < queued.length || stuck || this.#usageIsOld) this.#changed = true;
   }
 
@@ -226,7 +232,10 @@ export class Scheduler {
         state.awaitsAdapter = true;
         break;
       case "exhausted":
-        if (state.phase === "queued") state.blockedSince ??= this.#now;
+      case "crowded":
+        if (state.phase !== "queued") break;
+        state.blockedSince ??= this.#now;
+        state.crowded = grant.kind === "crowded";
         break;
       case "refused":
         // A token in flight may yet end it in good order.
@@ -260,7 +269,7 @@ export class Scheduler {
   #stepped(stepped: Executor.Stepped): void {
     const landed = this.#flights.land(stepped);
     this.#steps++;
-    if (stepped.seconds) this.#stepSeconds = longer(this.#stepSeconds, stepped.seconds);
+    if (stepped.seconds) this.#stepSeconds = addSeconds(this.#stepSeconds, stepped.seconds);
     for (const { state, row, result } of landed) {
       const output = state.takeResult(row, result);
       if (output) {
@@ -282,19 +291,11 @@ export class Scheduler {
   /** Sends a sequence without credit back to the queue where others have long waited for its slot or pages. */
   #parkHolder(): void {
     const { running, queue, freeSlots } = this.#roster;
-    const waiting = queue.some((state) =>
-      state.admissible &&
-      (freeSlots === 0 || (state.blockedSince !== null && !this.#usageIsOld))
-    );
-    if (!waiting) return;
+    const full = freeSlots === 0;
+    const short = ({ shortOfPages }: SequenceState) => shortOfPages && !this.#usageIsOld;
+    if (!queue.some((state) => state.admissible && (full || short(state)))) return;
     const stuck = this.#flights.count === 0 && !running.some((state) => state.ready > 0);
     const holder = chooseHolder(running, stuck ? Infinity : this.#steps - PATIENCE);
     if (holder) this.#roster.preempt(holder);
   }
 }
-
-const longer = (sum: StepSeconds, more: StepSeconds): StepSeconds => ({
-  encode: sum.encode + more.encode,
-  gpu: sum.gpu + more.gpu,
-  read: sum.read + more.read,
-});

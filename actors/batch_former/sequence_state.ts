@@ -2,11 +2,16 @@ import type { AdapterId, PageId, RequestId, SlotId } from "../../memory/ids.ts";
 import type { Prefix, Written } from "../../memory/prefix.ts";
 import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
 import type { Row, SteppedRow } from "../executor/protocol.ts";
-import type { Output, OutputEnd } from "../request_router/protocol.ts";
 import { FirstTokenClock } from "./first_token_clock.ts";
 import { PromptReport } from "./prompt_report.ts";
-import type { Sequence } from "./protocol.ts";
+import type { Output, OutputEnd, Sequence } from "./protocol.ts";
 import { SequenceJob } from "./sequence_job.ts";
+
+/** Numbers that broke are its model's or its adapter's: nobody else's sequence ends for them. */
+const NOTHING_TO_DRAW: OutputEnd = {
+  kind: "failed",
+  error: "Cannot sample: expected finite logits, received none",
+};
 
 /**
  * ```
@@ -24,6 +29,8 @@ export class SequenceState extends SequenceJob {
   holds = 0;
   /** Since when it has not fitted; null: it was not asked for, or has pages. */
   blockedSince: number | null = null;
+  /** It has not fitted into host memory, which takes nobody's pages. */
+  crowded = false;
   /** Granted, but still being uploaded: it takes part in no step before. */
   arriving = new Set<AdapterId>();
   /** Step count at which it ran out of credit. */
@@ -55,7 +62,7 @@ export class SequenceState extends SequenceJob {
 
   /** `now` in milliseconds. */
   constructor(sequence: Sequence, arrival: number, now: () => number) {
-    super(sequence, arrival, now());
+    super(sequence, arrival, now() - (sequence.waitedMs ?? 0));
     const { prompt, generated, credit, promptLogprobs } = sequence;
     this.#tokens = [...prompt, ...generated];
     this.#credit = generated.length + credit;
@@ -91,6 +98,11 @@ export class SequenceState extends SequenceJob {
   /** Tokens made so far, those of earlier incarnations included. */
   get generated(): number[] {
     return this.#tokens.slice(this.sequence.prompt.length);
+  }
+
+  /** There was no room for it among the pages. */
+  get shortOfPages(): boolean {
+    return this.blockedSince !== null && !this.crowded;
   }
 
   get preempted(): boolean {
@@ -171,6 +183,7 @@ export class SequenceState extends SequenceJob {
     if (this.sequence.adapters.length > 0) this.#clock?.turnTo("adapterMs");
     this.#cached ??= Math.min(this.#computed, this.sequence.prompt.length);
     this.blockedSince = null;
+    this.crowded = false;
   }
 
   /** The first `cached` tokens of a newcomer's KV are in its pages already. */
@@ -223,9 +236,7 @@ export class SequenceState extends SequenceJob {
     const promptLogprobs = this.#report.take(row, result);
     if (!row.sample) return promptLogprobs.length > 0 ? this.#output([], promptLogprobs) : null;
     const { token, logprobs } = result;
-    if (token === null) {
-      throw new Error(`Cannot read step: ${this.request} sampled no token, received null`);
-    }
+    if (token === null) return this.#output([], promptLogprobs, NOTHING_TO_DRAW);
     this.#tokens.push(token);
     return this.#output([{ token, logprobs }], promptLogprobs);
   }
@@ -251,6 +262,7 @@ export class SequenceState extends SequenceJob {
     this.#leaving = null;
     this.#clock?.turnTo("queueMs");
     this.blockedSince = now;
+    this.crowded = false;
   }
 
   /** @throws {Error} when its counters contradict each other. */
@@ -279,8 +291,9 @@ export class SequenceState extends SequenceJob {
   #output(
     tokens: Output["tokens"],
     promptLogprobs: Output["promptLogprobs"],
+    failure: OutputEnd | null = null,
   ): Output {
-    const end = tokens.length > 0 ? this.end : null;
+    const end = tokens.length > 0 ? this.end : failure;
     if (end) this.leave("ended");
     const times = tokens.length > 0 ? this.#clock?.stop() : null;
     const told = this.#cachedTold ? {} : { cachedTokens: this.#cached ?? 0 };

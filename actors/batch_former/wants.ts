@@ -1,12 +1,12 @@
 import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
-import type { Want } from "../memory_manager/protocol.ts";
+import type { MemoryWant } from "../memory_manager/protocol.ts";
 import type { SequenceState } from "./sequence_state.ts";
 
 /**
  * What a sequence asks of memory for the next step; `spareTokens` must still find room beside a newcomer, and it is
  * counted on to take `share` of the output that it may take.
  */
-export function wantOf(state: SequenceState, spareTokens: number, share: number): Want {
+export function wantOf(state: SequenceState, spareTokens: number, share: number): MemoryWant {
   const queued = state.phase === "queued";
   const written = state.takeWritten();
   return {

@@ -2,7 +2,7 @@ import type { Compiler, Pipeline } from "../../kernels/compiler.ts";
 import type { Device } from "../../kernels/device.ts";
 import {
   imageScatter,
-  imageScatterWork,
+  imageScatterWorkgroups,
   SCATTER_HEADER,
   SCATTER_LANES,
 } from "../../kernels/image_scatter/image_scatter.ts";
@@ -15,6 +15,8 @@ import type { Slice } from "./upload_queue.ts";
 
 /** More at once would only take memory: the copies on the GPU are many times faster than the host's. */
 const LARGEST_SLICE = 64 * 2 ** 20;
+/** Those of the step that runs and of the one before it, whose copies may not have ended; and as many more. */
+const SLICES_UNDER_WAY = 4;
 const STAGING = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
 
 interface Target {
@@ -47,7 +49,9 @@ export class AdapterUpload {
     this.#job = buffers.job;
     this.#targets = targets;
     this.sliceBytes = buffers.staging.size;
-    this.#ring = device.provider === "dawn" ? new UploadRing(device, this.sliceBytes, 2) : null;
+    this.#ring = device.provider === "dawn"
+      ? new UploadRing(device, this.sliceBytes, SLICES_UNDER_WAY)
+      : null;
   }
 
   /** `pools[part][c]` takes copy c of that part of an image; slices have at most `sliceBytes`. */
@@ -88,7 +92,12 @@ export class AdapterUpload {
     });
   }
 
-  /** Sends one slice to the GPU; `pages` are those of a whole copy. Waits where the slice before last is on its way. */
+  /** `send` waits for nothing: so many slices are not on their way at once. */
+  get ready(): boolean {
+    return this.#ring?.ready ?? true;
+  }
+
+  /** Sends one slice to the GPU; `pages` are those of a whole copy. */
   async send(
     { part, packed, first, pages: count }: Slice,
     pages: readonly number[],
@@ -111,10 +120,11 @@ export class AdapterUpload {
     for (let copy = Math.floor(first / packed.pages); copy < packed.copies; copy++) {
       const from = Math.max(first, copy * packed.pages);
       const to = Math.min(first + count, (copy + 1) * packed.pages);
+      if (from >= to) break;
       const group = groups[copy];
-      if (from >= to || !group) break;
+      if (!group) throw noPool(copy, groups.length);
       pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(...imageScatterWork(this.#pageBytes / 16, to - from));
+      pass.dispatchWorkgroups(...imageScatterWorkgroups(this.#pageBytes / 16, to - from));
     }
     pass.end();
     gpu.queue.submit([encoder.finish()]);
@@ -136,7 +146,7 @@ export class AdapterUpload {
     const complete = Math.floor((first + count) / packed.pages);
     for (let copy = Math.floor(first / packed.pages); copy < complete; copy++) {
       const pool = pools[copy];
-      if (!pool) break;
+      if (!pool) throw noPool(copy, pools.length);
       for (const gain of gains) {
         if (gain.part !== part || !hasGain(packed, copy, gain.module)) continue;
         const w = gain.weight(weights, copy);
@@ -157,3 +167,8 @@ function hasGain(image: PackedPages, copy: number, module: number): boolean {
   const at = module * HEADER_WORDS;
   return header[at] !== 0 && header[at + 5] !== ABSENT;
 }
+
+const noPool = (copy: number, pools: number) =>
+  new RangeError(
+    `Cannot upload adapter: there are ${pools} pools of its part, received copy ${copy}`,
+  );

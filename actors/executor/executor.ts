@@ -175,11 +175,15 @@ export class Executor {
     return !this.#uploads.empty;
   }
 
-  /** Sends as many slices of the waiting uploads as go between two steps; what that completes. */
-  async uploadSome(): Promise<readonly Uploaded[]> {
+  /**
+   * Sends as many slices of the waiting uploads as go between two steps; what that completes. With `wait` the first may
+   * take until earlier ones have been copied; without, slices that would wait stay for another time.
+   */
+  async uploadSome(wait = true): Promise<readonly Uploaded[]> {
     const { layerLayout: { pageBytes }, uploadBytesPerStep } = this.#parts;
     const done: Uploaded[] = [];
     for (let left = uploadBytesPerStep; left > 0;) {
+      if (!this.#upload.ready && !(wait && left === uploadBytesPerStep)) break;
       // In place of the slice: running streams wait for one pipeline at most.
       const image = this.#uploads.first?.image;
       if (image?.dora && await this.#compileGain(image)) break;
@@ -212,7 +216,7 @@ export class Executor {
     const { weights, layerPools, headPool, buffers } = this.#parts;
     const { part, upload: { layerPages, headPages } } = slice;
     const [pools, [first]] = part === "layers" ? [layerPools, layerPages] : [[headPool], headPages];
-    if (first === undefined) return;
+    if (first === undefined) throw new RangeError("Cannot compute DoRA gains: received no pages");
     this.#upload.gains(this.#gains, slice, pools, weights, buffers.job, first);
   }
 

@@ -1,5 +1,6 @@
 import { partialWords } from "../../kernels/attention_decode/attention_decode.ts";
 import type { Device } from "../../kernels/device.ts";
+import { MAX_RANK } from "../../models/adapter_image.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
 import { RESULT_WORDS } from "../../kernels/sample/results.ts";
 import { projectedRows } from "./linear_variants.ts";
@@ -30,7 +31,6 @@ const NAMES = [
   "job",
 ] as const;
 
-const U_WORDS = 256;
 const STORAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
 
 /** Bytes of each buffer, [tokens][width] in f32, but what projections read in f16. */
@@ -51,7 +51,7 @@ export function bufferBytes(
     y: projected * hiddenSize * 4,
     gate_up: projected * 2 * intermediateSize * 4,
     a: tokens * intermediateSize * 2,
-    u: Math.max(tokens * 3, rows) * bounds.maxRoutes * U_WORDS * 4,
+    u: Math.max(tokens * 3, rows) * bounds.maxRoutes * MAX_RANK * 4,
     partials: partialWords(bounds.decodeItems, heads, headDim) * 4,
     logits: rows * vocabSize * 4,
     scores: rows * vocabSize * 4,
@@ -65,21 +65,33 @@ export function bufferBytes(
 }
 
 /** @throws {RangeError} naming the buffer that one binding of the device cannot hold. */
+export function checkBuffers(
+  { maxBinding }: Device["limits"],
+  config: ModelConfig,
+  bounds: StepBounds,
+): void {
+  for (const [label, bytes] of Object.entries(bufferBytes(config, bounds))) {
+    const size = padded(bytes);
+    if (size <= maxBinding) continue;
+    throw new RangeError(
+      `Cannot allocate buffer ${label}: the device binds at most ${maxBinding} bytes; ` +
+        `lower max-batch-tokens, max-running or max-model-len, received ${size}`,
+    );
+  }
+}
+
 export function createBuffers(device: Device, config: ModelConfig, bounds: StepBounds): GpuBuffers {
   const bytes = bufferBytes(config, bounds);
-  const buffers: Partial<Record<BufferName, GPUBuffer>> = {};
-  for (const label of NAMES) {
-    const size = Math.max(16, Math.ceil(bytes[label] / 16) * 16);
-    if (size > device.limits.maxBinding) {
-      throw new RangeError(
-        `Cannot allocate buffer ${label}: the device binds at most ${device.limits.maxBinding} bytes; ` +
-          `lower max-batch-tokens, max-running or max-model-len, received ${size}`,
-      );
-    }
-    buffers[label] = device.gpu.createBuffer({ label, size, usage: STORAGE });
-  }
-  return buffers as GpuBuffers;
+  const create = (label: BufferName) =>
+    device.gpu.createBuffer({
+      label,
+      size: padded(bytes[label]),
+      usage: STORAGE,
+    });
+  return Object.fromEntries(NAMES.map((label) => [label, create(label)])) as GpuBuffers;
 }
+
+const padded = (bytes: number) => Math.max(16, Math.ceil(bytes / 16) * 16);
 
 /** One layer's pool (or the head pool) in at most two slabs; the second is a dummy where one is enough. */
 export interface Pool {

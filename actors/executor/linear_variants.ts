@@ -2,11 +2,12 @@ import type { Compiler } from "../../kernels/compiler.ts";
 import type { LinearKernel } from "../../kernels/linear.ts";
 import {
   linearMatrix,
-  linearMatrixBytes,
+  linearMatrixFits,
+  linearMatrixHeader,
   linearMatrixWork,
   type MatrixTiling,
 } from "../../kernels/linear_matrix/linear_matrix.ts";
-import type { MatrixUnits } from "../../kernels/matrix_units.ts";
+import type { MatrixUnits, WorkgroupLimits } from "../../kernels/matrix_units.ts";
 import { linearRows, linearRowsWork } from "../../kernels/linear_rows/linear_rows.ts";
 import { linearTiles, linearTilesWork } from "../../kernels/linear_tiles/linear_tiles.ts";
 
@@ -43,18 +44,18 @@ const rows = (
   };
 };
 
-/** A tiling for matrix units; null where it takes more than `memory` bytes of a workgroup. */
+/** A tiling for matrix units; null where it does not suit them, or what a workgroup may have. */
 const matrix = (
   units: MatrixUnits,
-  memory: number,
+  limits: WorkgroupLimits,
   upTo: number,
   fewest: number,
   tiling: MatrixTiling,
 ): LinearVariant | null => {
-  if (linearMatrixBytes(tiling) > memory) return null;
+  if (!linearMatrixFits(tiling, units, limits)) return null;
   return {
     kernel: linearMatrix,
-    header: { ...tiling, MATRIX: units.size, SUBGROUP: units.subgroup },
+    header: linearMatrixHeader(tiling, units),
     upTo,
     fewest,
     planes: tiling.SPLIT,
@@ -91,6 +92,7 @@ type MatrixRow = readonly [
   tile: readonly [rows: number, outputs: number, slice: number],
   groups: readonly [rows: number, outputs: number, k: number],
   split?: number,
+  buffers?: number,
 ];
 
 /** More workgroups than narrow outputs make of one tiling, and wide ones do. */
@@ -114,6 +116,7 @@ const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
   [[Infinity, 0], [128, 32, 128], [4, 1, 2]],
   // Where workgroups have 32 KiB: what is above and does not fit is left out.
   [[Infinity, 0], [64, 64, 64], [2, 2, 1]],
+  rows(Infinity, [16, 8], [32, 4]),
 ];
 
 /** Rows of room that a projection's sums need, in all planes, for up to `tokens` rows of any device's variants. */
@@ -126,15 +129,25 @@ export function projectedRows(tokens: number): number {
 
 /** The variants for a device, in order of preference; the last one serves any sizes. */
 export function linearVariants(
-  { matrices, workgroupBytes }: Pick<Compiler, "matrices" | "workgroupBytes">,
+  device: Pick<Compiler, "matrices" | keyof WorkgroupLimits>,
 ): readonly LinearVariant[] {
+  const { matrices } = device;
   if (!matrices) return VECTOR;
   return MATRIX.map((row) => {
     if ("kernel" in row) return row;
-    const [[upTo, fewest], [TILE_ROWS, TILE_OUTS, SLICE], groups, SPLIT = 1] = row;
+    const [[upTo, fewest], [TILE_ROWS, TILE_OUTS, SLICE], groups, SPLIT = 1, BUFFERS = 1] = row;
     const [ROW_GROUPS, OUT_GROUPS, K_GROUPS] = groups;
-    const tiling = { TILE_ROWS, TILE_OUTS, SLICE, ROW_GROUPS, OUT_GROUPS, K_GROUPS, SPLIT };
-    return matrix(matrices, workgroupBytes, upTo, fewest, tiling);
+    const tiling = {
+      TILE_ROWS,
+      TILE_OUTS,
+      SLICE,
+      ROW_GROUPS,
+      OUT_GROUPS,
+      K_GROUPS,
+      SPLIT,
+      BUFFERS,
+    };
+    return matrix(matrices, device, upTo, fewest, tiling);
   }).filter((variant) => variant !== null);
 }
 
@@ -145,4 +158,16 @@ export function chooseVariant<V extends Pick<LinearVariant, "upTo" | "fewest" | 
   out: number,
 ): V | undefined {
   return variants.find(({ upTo, fewest, work }) => rows <= upTo && work(rows, out, 0) >= fewest);
+}
+
+/** Those that `chooseVariant` takes for some number of rows up to `mostRows`: the others need not be compiled. */
+export function variantsInUse<V extends Pick<LinearVariant, "upTo" | "fewest" | "work">>(
+  variants: readonly V[],
+  mostRows: number,
+  out: number,
+): readonly V[] {
+  const used = new Set(
+    Array.from({ length: mostRows }, (_, i) => chooseVariant(variants, i + 1, out)),
+  );
+  return variants.filter((variant) => used.has(variant));
 }

@@ -10,17 +10,49 @@ import {
   CHUNK_BYTES,
   streamWeights,
   type WantedDtype,
+  type WeightDtype,
 } from "../../models/stream_weights.ts";
-import { weightPlan } from "../../models/weight_plan.ts";
+import { type WeightBuffer, weightPlan } from "../../models/weight_plan.ts";
 import { WeightQuantizer } from "./weight_quantizer.ts";
 
-export interface LoadedWeights {
-  readonly weights: ReadonlyMap<string, GPUBuffer>;
+/** What the headers of a checkpoint's files say of the buffers to fill. */
+export interface WeightFiles extends Disposable {
+  readonly checkpoint: Checkpoint;
+  readonly plan: readonly WeightBuffer[];
+  readonly dtype: WeightDtype;
   readonly weightBytes: number;
   /** What is in 16 bits is bf16 rather than f16. */
   readonly bf16: boolean;
   /** Projections are int8. */
   readonly int8: boolean;
+}
+
+/** @throws {Error} for files that lack a tensor of this model, or have one of another shape or type. */
+export function openWeights(
+  directory: string,
+  config: ModelConfig,
+  wanted: WantedDtype,
+): WeightFiles {
+  const int8 = wanted === "int8";
+  const checkpoint = Checkpoint.open(directory);
+  try {
+    const plan = weightPlan(config, int8 ? "int8" : "matrix");
+    const dtype = checkWeights(checkpoint, plan, config.tiedEmbeddings, wanted);
+    const weightBytes = plan.reduce((sum, buffer) => sum + bufferBytes(buffer), 0);
+    const end = () => checkpoint[Symbol.dispose]();
+    return {
+      checkpoint,
+      plan,
+      dtype,
+      weightBytes,
+      bf16: dtype === "bf16",
+      int8,
+      [Symbol.dispose]: end,
+    };
+  } catch (error) {
+    checkpoint[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** Chunks that lie between the file and the GPU's copy of them, where memory can be mapped. */
@@ -32,16 +64,9 @@ const TOLD_BYTES = 128 * 2 ** 20;
 export async function loadWeights(
   device: Device,
   compiler: Compiler,
-  directory: string,
-  config: ModelConfig,
-  wanted: WantedDtype,
+  { checkpoint, plan, dtype, weightBytes, bf16, int8 }: WeightFiles,
   onProgress: (doneBytes: number, totalBytes: number) => void,
-): Promise<LoadedWeights> {
-  const int8 = wanted === "int8";
-  using checkpoint = Checkpoint.open(directory);
-  const plan = weightPlan(config, int8 ? "int8" : "matrix");
-  const dtype = checkWeights(checkpoint, plan, config.tiedEmbeddings, wanted);
-  const weightBytes = plan.reduce((sum, buffer) => sum + bufferBytes(buffer), 0);
+): Promise<ReadonlyMap<string, GPUBuffer>> {
   const weights = new Map<string, GPUBuffer>();
   device.gpu.pushErrorScope("out-of-memory");
   for (const buffer of plan) {
@@ -61,7 +86,6 @@ export async function loadWeights(
       `Cannot load model: its weights do not fit into the device's memory, received ${weightBytes} bytes`,
     );
   }
-  const bf16 = dtype === "bf16";
   const quantizer = int8 ? await WeightQuantizer.create(device.gpu, compiler, bf16) : null;
   const uploads = device.provider === "dawn"
     ? new UploadRing(device, CHUNK_BYTES, UNDER_WAY)
@@ -83,5 +107,5 @@ export async function loadWeights(
   await uploads.end();
   onProgress(weightBytes, weightBytes);
   quantizer?.destroy();
-  return { weights, weightBytes, bf16, int8 };
+  return weights;
 }

@@ -11,8 +11,9 @@ import { ropeKv } from "../../kernels/rope_kv/rope_kv.ts";
 import { sample } from "../../kernels/sample/sample.ts";
 import { swiglu } from "../../kernels/swiglu/swiglu.ts";
 import { LAYER_MODULES, type LayerModule, type ModelConfig } from "../../models/model_config.ts";
-import { linearVariants } from "./linear_variants.ts";
+import { linearVariants, variantsInUse } from "./linear_variants.ts";
 import { prefillVariant } from "./prefill_variant.ts";
+import type { StepBounds } from "./step_bounds.ts";
 
 /** What compilation must know besides the model. */
 export interface PipelineShape {
@@ -33,11 +34,12 @@ function lanesFor(numbers: number, each: number, most: number): number {
   return Math.min(Math.max(32, wanted), 2 ** Math.floor(Math.log2(most)));
 }
 
-/** Compiles every pipeline of a model; `onCompiled` is called after each. */
+/** Compiles every pipeline that steps within these bounds may need; `onCompiled` is called after each. */
 export async function compilePipelines(
   compiler: Compiler,
   config: ModelConfig,
   shape: PipelineShape,
+  { maxTokens, maxLogitRows }: Pick<StepBounds, "maxTokens" | "maxLogitRows">,
   onCompiled: () => void,
 ) {
   const { heads, kvHeads, headDim, hiddenSize, intermediateSize, vocabSize } = config;
@@ -64,14 +66,14 @@ export async function compilePipelines(
       HEAD_POOL: Number(module === null),
       ...(module === null ? shape.headPages : shape.layerPages),
     };
-    const variants = await Promise.all(
+    const able = linearVariants(compiler);
+    const inUse = module === null
       // What reads the logits adds up no planes.
-      linearVariants(compiler).filter(({ planes }) => module !== null || planes === 1).map(
-        async ({ kernel, header, ...sizes }) => (
-          { ...sizes, pipeline: await compiler.compile(kernel, constants, header) }
-        ),
-      ),
-    );
+      ? variantsInUse(able.filter(({ planes }) => planes === 1), maxLogitRows, OUT)
+      : variantsInUse(able, maxTokens, OUT);
+    const variants = await Promise.all(inUse.map(async ({ kernel, header, ...sizes }) => (
+      { ...sizes, pipeline: await compiler.compile(kernel, constants, header) }
+    )));
     onCompiled();
     return { out: OUT, modules: MODULES, head: module === null, variants };
   };
@@ -112,7 +114,11 @@ export async function compilePipelines(
     ),
     o: linear(heads * headDim, hiddenSize, 1, "o"),
     afterAttention: done(
-      compiler.compile(residualNorm, { ...norm, MODULE: 3, ...shape.layerPages }),
+      compiler.compile(residualNorm, {
+        ...norm,
+        MODULE: LAYER_MODULES.indexOf("o"),
+        ...shape.layerPages,
+      }),
     ),
     gateUp: linear(hiddenSize, 2 * intermediateSize, 2, "gate"),
     swiglu: done(
@@ -120,7 +126,11 @@ export async function compilePipelines(
     ),
     down: linear(intermediateSize, hiddenSize, 1, "down"),
     afterMlp: done(
-      compiler.compile(residualNorm, { ...norm, MODULE: 6, ...shape.layerPages }),
+      compiler.compile(residualNorm, {
+        ...norm,
+        MODULE: LAYER_MODULES.indexOf("down"),
+        ...shape.layerPages,
+      }),
     ),
     lmHead: linear(hiddenSize, vocabSize, 1, null),
     logitsAdapter: done(

@@ -1,8 +1,6 @@
 import type { AdapterId, PageId, RequestId, SlotId, StepId } from "../../memory/ids.ts";
 import type { AdapterImage } from "../../models/adapter_image.ts";
 import type { SamplingParams, TokenLogprobs } from "../sampling.ts";
-import type { ResidentAdapter } from "../memory_manager/protocol.ts";
-import type { StepSeconds } from "../request_router/protocol.ts";
 
 export type Command =
   /** A sequence takes a slot; everything that stays the same for its life. */
@@ -30,11 +28,21 @@ export type Command =
   }
   | { readonly kind: "step"; readonly step: StepId; readonly rows: readonly Row[] };
 
+/** Where a resident adapter begins: its first page in the layers' pool and in the head pool. */
+export interface ResidentAdapter {
+  readonly adapter: AdapterId;
+  readonly layerPage: PageId | null;
+  readonly headPage: PageId | null;
+  /** Highest rank of [q, k, v, o, gate, up, down] over the layers; 0 where not adapted. */
+  readonly moduleRanks: readonly number[];
+  readonly headRanks: readonly number[];
+}
+
 export interface Route extends ResidentAdapter {
   readonly weight: number;
 }
 
-/** One sequence's part of a step: `count` tokens from `position` on. */
+/** One sequence's part of a step: its tokens from `position` on. */
 export interface Row {
   readonly slot: SlotId;
   /** null: one token, the one sampled last in this slot, which never left the GPU. */
@@ -67,9 +75,20 @@ export type Stepped = {
 
 export interface SteppedRow {
   readonly slot: SlotId;
+  /** null where none was asked for, or where no logit is finite: what sampled it cannot go on. */
   readonly token: number | null;
   readonly logprobs: TokenLogprobs | null;
   readonly promptLogprobs: readonly TokenLogprobs[];
+}
+
+/** Where the time of a step went. */
+export interface StepSeconds {
+  /** Tables, upload and encoding, on the host, while the step before runs. */
+  readonly encode: number;
+  /** From the submit until the GPU is done and its results are on the host. */
+  readonly gpu: number;
+  /** Sorting the results. */
+  readonly read: number;
 }
 
 /** The step did not run or its results cannot be trusted; the engine must restart. */
@@ -88,7 +107,6 @@ export type Event =
     readonly software: boolean;
     readonly layerPages: number;
     readonly headPages: number;
-    readonly pageBytes: number;
     readonly pagesPerBlock: number;
     readonly maxModelLen: number;
     readonly maxLogitRows: number;

@@ -17,7 +17,9 @@ export function steppedRows(
   }));
   for (const [index, owner] of plan.logitOwners.entries()) {
     const row = out[owner.row];
-    if (!row) continue;
+    if (!row) {
+      throw new RangeError(`Cannot read results: no row of the step, received ${owner.row}`);
+    }
     const result = readResult(results, index);
     const logprobs = result.logprobs && asLogprobs(result.logprobs);
     if (owner.kind === "sample") {

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { Receiver, Sender } from "../channel.ts";
+import { messageOf } from "../message_of.ts";
 import type { Executor, PreparedStep } from "./executor.ts";
 import type { Command, Event } from "./protocol.ts";
 
@@ -16,7 +17,8 @@ export type StepRunner = Pick<
  * The executor's loop. Step N + 1 is prepared while N runs and submitted as soon as N is read back, so the
  * GPU waits for a submit, not for the host's planning and encoding. Where a read waits for its own step alone
  * (Dawn; the built-in provider waits for all submitted work), N + 1 is submitted first and the GPU never waits.
- * Adapters go up in slices: one step's worth behind every step, and one after another while there are no steps.
+ * Adapters go up in slices, one after another while there are no steps. With steps, one step's worth goes while the
+ * running one is waited for: what is said to be uploaded then may take part in the very next plan.
  */
 export async function runSteps(
   executor: StepRunner,
@@ -42,16 +44,17 @@ export async function runSteps(
     try {
       prepared = command && executor.prepare(command);
       const finished = running;
-      if (prepared && executor.overlaps) executor.submit(prepared);
+      const ahead = executor.overlaps || !finished;
+      if (prepared && ahead) executor.submit(prepared);
+      // The host is free while a step runs: what it copies now keeps nobody waiting.
+      for (const event of await executor.uploadSome(false)) await events.send(event);
       const rows = finished && await executor.finish(finished);
-      if (prepared && !executor.overlaps) executor.submit(prepared);
+      if (prepared && !ahead) executor.submit(prepared);
       running = prepared;
       if (finished && rows) {
         const { step, timer: { seconds } } = finished;
         await events.send({ kind: "stepped", step, rows, seconds });
       }
-      // While a step runs the host is free: what it copies now keeps nobody waiting.
-      if (running) { for (const event of await executor.uploadSome()) await events.send(event); }
     } catch (error) {
       const step = running?.step ?? command?.step;
       if (step !== undefined) {
@@ -85,6 +88,3 @@ async function within(commands: Receiver<Command>, milliseconds: number): Promis
     clearTimeout(timer);
   }
 }
-
-export const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error);

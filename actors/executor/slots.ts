@@ -1,5 +1,6 @@
 import type { PageId, RequestId, SlotId } from "../../memory/ids.ts";
 import type { SamplingParams } from "../sampling.ts";
+import { IN_PROMPT } from "../../kernels/penalize/penalize.ts";
 import type { Route } from "./protocol.ts";
 
 /** What stays the same for a sequence while it holds a slot, and its growing block table. */
@@ -13,18 +14,25 @@ export interface Slot {
   readonly counted: boolean;
 }
 
+/** @throws {RangeError} for two routes to one adapter: kernels take its weight for a token to be one number. */
 export function openSlot(
   slot: SlotId,
   request: RequestId,
   sampling: SamplingParams,
   routes: readonly Route[],
 ): Slot {
+  const twice = routes.find(({ adapter }, i) =>
+    routes.slice(0, i).some((r) => r.adapter === adapter)
+  );
+  if (twice) {
+    throw new RangeError(
+      `Cannot open slot: expected one route to each adapter, received two to ${twice.adapter}`,
+    );
+  }
   const { presencePenalty, frequencyPenalty, repetitionPenalty } = sampling;
   const counted = presencePenalty !== 0 || frequencyPenalty !== 0 || repetitionPenalty !== 1;
   return { slot, request, sampling, routes, pages: [], counted };
 }
-
-const IN_PROMPT = 0x8000_0000;
 
 /** Occurrence counts of a vocabulary: bit 31 where in the prompt, below it how often generated. */
 export function occurrences(

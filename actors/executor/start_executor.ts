@@ -1,5 +1,4 @@
 import { Compiler } from "../../kernels/compiler.ts";
-import type { Device } from "../../kernels/device.ts";
 import { ONE_SLAB } from "../../kernels/step_words.ts";
 import { planBudget } from "../../memory/budget.ts";
 import { pageGeometry } from "../../models/adapter_image.ts";
@@ -7,9 +6,10 @@ import { loadModelConfig } from "../../models/parse_config.ts";
 import type { EngineOptions } from "../engine_options.ts";
 import { Executor, type ExecutorParts } from "./executor.ts";
 import { Forward } from "./forward.ts";
-import { bufferBytes, createBuffers, createPool, type PoolLayout } from "./gpu_buffers.ts";
-import { loadWeights } from "./load_weights.ts";
+import { checkBuffers, createBuffers, createPool, type PoolLayout } from "./gpu_buffers.ts";
+import { loadWeights, openWeights } from "./load_weights.ts";
 import { openGpu } from "./open_gpu.ts";
+import { orOutOfMemory } from "./or_out_of_memory.ts";
 import { compilePipelines } from "./pipelines.ts";
 import type { Event } from "./protocol.ts";
 import { ropeTable } from "./rope_table.ts";
@@ -33,40 +33,17 @@ export async function startExecutor(
   const device = await openGpu(options.gpu);
   const geometry = pageGeometry(config.kvHeads, config.headDim);
   const bounds = stepBounds(options, config, geometry.pagesPerBlock);
+  checkBuffers(device.limits, config, bounds); // before minutes of loading
 
-  const compiler = new Compiler(device);
-  const { weights, weightBytes, bf16, int8 } = await loadWeights(
-    device,
-    compiler,
-    options.modelDirectory,
-    config,
-    options.dtype,
-    (done, total) => onProgress({ kind: "progress", label: "weights", done, total, unit: "bytes" }),
-  );
-  const activations = Object.values(bufferBytes(config, bounds)).reduce((sum, n) => sum + n, 0);
+  using files = openWeights(options.modelDirectory, config, options.dtype);
+  const { bf16, int8 } = files;
   const budget = planBudget({
     layers: config.layers,
     ...geometry,
-    deviceBytes: null,
-    usedBytes: weightBytes + activations,
     maxBindingBytes: device.limits.maxBinding,
     poolBytes: options.poolBytes ?? (device.software ? SOFTWARE_POOL : GPU_POOL),
     headPoolBytes: options.headPoolBytes,
   });
-  const { buffers, layerPools, headPool } = await orOutOfMemory(
-    device,
-    "buffers and page pools",
-    () => ({
-      buffers: createBuffers(device, config, bounds),
-      layerPools: Array.from(
-        { length: config.layers },
-        (_, i) => createPool(device, budget.layer, `layers.${i}`),
-      ),
-      headPool: createPool(device, budget.head, "head"),
-    }),
-  );
-  device.gpu.queue.writeBuffer(buffers.rope, 0, ropeTable(config, bounds.maxModelLen));
-
   const shape = {
     bf16,
     int8,
@@ -77,18 +54,49 @@ export async function startExecutor(
     },
     headPages: { PAGE_VECS: geometry.pageBytes / 16, SLAB_PAGES: firstSlab(budget.head) },
   };
-  let compiled = 0;
-  const total = 15 + 2 * new Set(config.slidingWindow).size;
-  const pipelines = await compilePipelines(compiler, config, shape, () => {
-    compiled++;
-    onProgress({
-      kind: "progress",
-      label: "kernels",
-      done: compiled,
-      total: Math.max(total, compiled),
-      unit: "pipelines",
-    });
-  });
+  const compiler = new Compiler(device);
+  const load = () =>
+    loadWeights(
+      device,
+      compiler,
+      files,
+      (done, total) =>
+        onProgress({ kind: "progress", label: "weights", done, total, unit: "bytes" }),
+    );
+  const compile = () => {
+    let done = 0;
+    const total = 15 + 2 * new Set(config.slidingWindow).size;
+    return compilePipelines(
+      compiler,
+      config,
+      shape,
+      bounds,
+      () =>
+        onProgress({ kind: "progress", label: "kernels", done: ++done, total, unit: "pipelines" }),
+    );
+  };
+  const fill = async () => {
+    const weights = await load();
+    const pools = await orOutOfMemory(
+      device,
+      "buffers and page pools",
+      () => ({
+        buffers: createBuffers(device, config, bounds),
+        layerPools: Array.from(
+          { length: config.layers },
+          (_, i) => createPool(device, budget.layer, `layers.${i}`),
+        ),
+        headPool: createPool(device, budget.head, "head"),
+      }),
+    );
+    return { weights, ...pools };
+  };
+  // Where compiling takes other threads than this one, it goes on while this one reads.
+  const [{ weights, buffers, layerPools, headPool }, pipelines] = device.compilations > 1
+    ? await Promise.all([fill(), compile()])
+    : [await fill(), await compile()];
+  device.gpu.queue.writeBuffer(buffers.rope, 0, ropeTable(config, bounds.maxModelLen));
+
   const forward = new Forward(config, pipelines, buffers, weights, layerPools, headPool);
   const parts: ExecutorParts = {
     device,
@@ -113,29 +121,11 @@ export async function startExecutor(
     software: device.software,
     layerPages: budget.layer.pages,
     headPages: budget.head.pages,
-    pageBytes: geometry.pageBytes,
     pagesPerBlock: geometry.pagesPerBlock,
     maxModelLen: bounds.maxModelLen,
     maxLogitRows: bounds.maxLogitRows,
   };
   return { executor, ready, parts };
-}
-
-/** Runs `create` and turns the device's out-of-memory error into one the operator can act on. */
-async function orOutOfMemory<T>(device: Device, what: string, create: () => T): Promise<T> {
-  device.gpu.pushErrorScope("out-of-memory");
-  device.gpu.pushErrorScope("validation");
-  const created = create();
-  const validation = await device.gpu.popErrorScope();
-  const memory = await device.gpu.popErrorScope();
-  const error = memory ?? validation;
-  if (error) {
-    throw new RangeError(
-      `Cannot allocate ${what}: the device is out of memory; lower pool-bytes, max-batch-tokens or ` +
-        `max-running, received "${error.message}"`,
-    );
-  }
-  return created;
 }
 
 /** What kernels know of a pool's slabs; where one holds all pages, their compiler drops the choice between two. */

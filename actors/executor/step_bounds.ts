@@ -1,7 +1,7 @@
 import { MAX_GROUP, MAX_HEAD_DIM } from "../../kernels/attention_decode/attention_decode.ts";
 import { SAMPLE_WORDS, STEP_HEADER_WORDS } from "../../kernels/step_words.ts";
 import type { ModelConfig } from "../../models/model_config.ts";
-import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
+import { BLOCK_TOKENS, MAX_RANK } from "../../models/adapter_image.ts";
 import type { EngineOptions } from "../engine_options.ts";
 import { MAX_LOGIT_BIAS } from "../sampling.ts";
 import { DECODE_WORKGROUPS, SHRINK_RANKS } from "./step_plan.ts";
@@ -29,7 +29,6 @@ const MAX_WORKGROUPS = 65535;
 const MAX_RUNNING = MAX_WORKGROUPS - DECODE_WORKGROUPS;
 /** A shrink entry has four bits for the route of a token. */
 const MAX_ROUTES = 16;
-const MAX_RANK = 256;
 
 /**
  * Bounds of a step that follow from the options and the model.

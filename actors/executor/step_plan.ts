@@ -63,10 +63,10 @@ export function planStep(
     const slot = slots[index];
     if (!slot) throw new RangeError(`Cannot plan step: row ${index} has no open slot`);
     const first = tokens.length / 4;
-    const count = row.tokens?.length ?? 1;
+    const sources = row.tokens ?? [FROM_SLOT + row.slot];
+    const count = sources.length;
     if (count === 0) throw new RangeError(`Cannot plan step: row ${index} has no tokens`);
-    for (let i = 0; i < count; i++) {
-      const source = row.tokens ? row.tokens[i] ?? 0 : FROM_SLOT + row.slot;
+    for (const [i, source] of sources.entries()) {
       tokens.push(source, row.position + i, index, 0);
       for (let k = 0; k < routesPerToken; k++) {
         const route = slot.routes[k];

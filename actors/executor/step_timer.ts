@@ -1,5 +1,3 @@
-import type { StepSeconds } from "../request_router/protocol.ts";
-
 /** Where the time of one step goes; it runs from its making on. */
 export class StepTimer {
   readonly seconds: { -readonly [Part in keyof StepSeconds]: number } = {
@@ -26,3 +24,4 @@ export class StepTimer {
     this.#since = now;
   }
 }
+import type { StepSeconds } from "./protocol.ts";

@@ -1,8 +1,9 @@
 /// <reference lib="deno.worker" />
-import { openPort, type Port } from "../port_channel.ts";
 import type { EngineOptions } from "../engine_options.ts";
+import { messageOf } from "../message_of.ts";
+import { openPort, type Port } from "../port_channel.ts";
 import type { Command, Event } from "./protocol.ts";
-import { messageOf, runSteps } from "./run_steps.ts";
+import { runSteps } from "./run_steps.ts";
 import { startExecutor } from "./start_executor.ts";
 
 // The executor has a thread of its own: reading results back blocks it until the GPU is done.

@@ -2,6 +2,8 @@ import type { AdapterId } from "../../memory/ids.ts";
 import { digestOfFiles } from "../../models/adapter_digest.ts";
 import type { AdapterFiles } from "../../models/adapter_files.ts";
 import type { AdapterImage } from "../../models/adapter_image.ts";
+import { withinTime } from "../../models/within_time.ts";
+import { messageOf } from "../message_of.ts";
 import type { Command, Loaded, LoadFailed } from "./protocol.ts";
 
 export interface AdapterLoaderOptions {
@@ -26,11 +28,18 @@ export class AdapterLoader {
 
   /** Never rejects: whatever is wrong with an adapter is an answer. */
   async load({ adapter, path }: Command): Promise<Loaded | LoadFailed> {
+    const { timeoutMs } = this.#options;
+    const late = () =>
+      new Error(
+        `Cannot load adapter: its files did not come within ${timeoutMs / 1000} s ` +
+          `(adapter-load-timeout), received ${path}`,
+      );
     try {
-      const image = this.#pack(adapter, await this.#withinTime(this.#read(adapter, path), path));
+      const files = await withinTime(this.#read(adapter, path), timeoutMs, late);
+      const image = this.#pack(adapter, files);
       return { kind: "loaded", adapter, image };
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       // What is wrong with files themselves is told in these.
       const lasting = [TypeError, RangeError, SyntaxError].some((type) => error instanceof type);
       return { kind: "load_failed", adapter, error: message, ...(!lasting && { passing: true }) };
@@ -52,25 +61,6 @@ export class AdapterLoader {
     if (running) return running;
     const read = this.#options.read(path).finally(() => this.#reads.delete(key));
     this.#reads.set(key, read);
-    read.catch(() => {}); // it may fail after nobody waits any more
     return read;
-  }
-
-  async #withinTime<T>(promise: Promise<T>, path: string): Promise<T> {
-    const { timeoutMs } = this.#options;
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      late.reject(
-        new Error(
-          `Cannot load adapter: its files did not come within ${timeoutMs / 1000} s ` +
-            `(adapter-load-timeout), received ${path}`,
-        ),
-      );
-    }, timeoutMs);
-    try {
-      return await Promise.race([promise, late.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 }

@@ -22,4 +22,4 @@ export type LoadFailed = {
   readonly passing?: true;
 };
 
-export type Event = { readonly kind: "loader_ready" } | Loaded | LoadFailed;
+export type Event = Loaded | LoadFailed;

@@ -23,7 +23,6 @@ async function run(options: EngineOptions): Promise<void> {
   const config = await loadModelConfig(options.modelDirectory);
   const geometry = pageGeometry(config.kvHeads, config.headDim);
   using base = Checkpoint.open(options.modelDirectory);
-  await sender.send({ kind: "loader_ready" });
   const loader = new AdapterLoader({
     timeoutMs: options.adapterLoadMs,
     read: (directory) => readAdapterFiles(directory, options.adapterHostBytes),

@@ -20,7 +20,23 @@ interface Adapter {
   /** null until its files were read once, by this engine or an earlier one. */
   shape: AdapterShape | null;
   failure: { readonly error: string; readonly retryAtMs: number } | null;
+  /** Since when its files are being read; null: they are not. */
+  readSinceMs: number | null;
+  /** They came once, so late that their room was gone: this time it is kept until they come or fail. */
+  cameLate: boolean;
 }
+
+/** A read that takes longer gives up the room that is kept for it, once: files that hang never come. */
+const SLOW_MS = 5000;
+
+const newAdapter = (path: string): Adapter => ({
+  path,
+  readFrom: null,
+  shape: null,
+  failure: null,
+  readSinceMs: null,
+  cameLate: false,
+});
 
 /** The adapters that are registered, and their images between disk and host memory. */
 export class AdapterStore {
@@ -75,7 +91,7 @@ export class AdapterStore {
   }
 
   register({ adapter: id, path, known }: Extract<Command, { kind: "register" }>, out: Effects) {
-    const adapter = this.#adapters.get(id) ?? { path, readFrom: null, shape: null, failure: null };
+    const adapter = this.#adapters.get(id) ?? newAdapter(path);
     this.#adapters.set(id, adapter);
     adapter.path = path;
     adapter.failure = null;
@@ -112,13 +128,18 @@ export class AdapterStore {
 
   /**
    * Keeps what wants need in host memory together, in the order of `wants`, from being dropped for one another,
-   * but for what awaited adapters need first. Returns how many of the leading wants find room that way: to read
-   * for one more would push out what another waits for, and the other way round, for ever.
+   * but for what awaited adapters need first, unless their files are slow to come. Returns how many of the leading
+   * wants find room that way: to read for one more would push out what another waits for, and the other way round,
+   * for ever.
    */
-  claim(wants: readonly (readonly AdapterId[])[]): number {
+  claim(wants: readonly (readonly AdapterId[])[], nowMs: number): number {
+    const slow = (id: AdapterId) => {
+      const { readSinceMs = null, cameLate = false } = this.#adapters.get(id) ?? {};
+      return readSinceMs !== null && nowMs - readSinceMs > SLOW_MS && !cameLate;
+    };
     const sized = (ids: Iterable<AdapterId>) =>
       new Map([...ids].map((id) => [id, this.shape(id)?.bytes ?? 0]));
-    const awaited = [...this.#awaited.values()].map(sized);
+    const awaited = [...this.#awaited].filter(([id]) => !slow(id)).map(([, all]) => sized(all));
     return Math.max(0, this.#host.claim([...awaited, ...wants.map(sized)]) - awaited.length);
   }
 
@@ -139,7 +160,7 @@ export class AdapterStore {
   }
 
   /** What the loader is to read now. */
-  loadNext(out: Effects): void {
+  loadNext(nowMs: number, out: Effects): void {
     const wanting = (id: AdapterId) =>
       !this.#host.has(id) && !this.#adapters.get(id)?.failure &&
       this.#host.couldHold(this.shape(id)?.bytes ?? 0);
@@ -150,6 +171,7 @@ export class AdapterStore {
         continue;
       }
       adapter.readFrom = adapter.path;
+      adapter.readSinceMs = nowMs;
       out.loader.push({ kind: "load", adapter: id, path: adapter.path });
     }
   }
@@ -162,6 +184,7 @@ export class AdapterStore {
     if (error) return this.failed(id, error, nowMs, out);
     this.#loads.ended(id);
     if (!adapter) return; // nobody knows it any more
+    adapter.readSinceMs = null;
     const first = adapter.shape === null;
     adapter.shape = shape;
     adapter.failure = null;
@@ -170,10 +193,13 @@ export class AdapterStore {
     const wanted = awaited || this.#loads.expects(id);
     if (!wanted && !this.#host.hasRoom(shape.bytes)) return; // read to be checked, not to be kept
     if (!this.#host.put(id, image, shape.bytes, tick)) {
-      if (awaited) this.#loads.hurry(id); // read again when an upload has ended
-    } else if (this.#awaited.delete(id)) {
-      out.former.push({ kind: "adapter_resident", adapter: id });
+      if (!awaited) return;
+      adapter.cameLate = true;
+      this.#loads.hurry(id); // read again when an upload has ended
+      return;
     }
+    adapter.cameLate = false;
+    if (this.#awaited.delete(id)) out.former.push({ kind: "adapter_resident", adapter: id });
   }
 
   /**
@@ -184,6 +210,8 @@ export class AdapterStore {
     this.#loads.ended(id);
     const adapter = this.#adapters.get(id);
     if (!adapter) return;
+    adapter.readSinceMs = null;
+    adapter.cameLate = false;
     if (adapter.readFrom !== adapter.path) {
       // It has moved meanwhile: what was wrong with the old place says nothing of the new one.
       if (this.#awaited.has(id)) this.#loads.hurry(id);

@@ -6,7 +6,7 @@ import type * as Executor from "../executor/protocol.ts";
 import type { EngineEvent } from "../request_router/protocol.ts";
 import { AdapterStore, type HostLimits } from "./adapter_store.ts";
 import type { Effects } from "./effects.ts";
-import type { Command, Grant, Planned, ResidentAdapter, Want } from "./protocol.ts";
+import type { Command, Grant, MemoryWant, Planned } from "./protocol.ts";
 import { Traffic } from "./traffic.ts";
 
 export interface ResidencyLimits extends HostLimits {
@@ -91,7 +91,7 @@ export class MemoryManager {
         command satisfies never;
     }
     this.#bringPinned(effects, nowMs);
-    this.#store.loadNext(effects);
+    this.#store.loadNext(nowMs, effects);
     return effects;
   }
 
@@ -119,7 +119,7 @@ export class MemoryManager {
     const needs = servable.map(({ adapters }) =>
       adapters.filter((adapter) => !this.#memory.hasPlace(adapter))
     );
-    const claimed = this.#store.claim(needs);
+    const claimed = this.#store.claim(needs, nowMs);
     const shortFrom = served.grants.findIndex(({ kind }) => kind === "exhausted");
     const short = shortFrom >= 0;
     this.#prefetch(upcoming, short ? null : wants.length * this.#blockTokens, effects, nowMs);
@@ -130,7 +130,8 @@ export class MemoryManager {
       }
       if (grant.kind !== "absent") return grant;
       const { request } = grant;
-      if (i >= claimed || (short && i > shortFrom)) {
+      if (i >= claimed) return { kind: "crowded", request };
+      if (short && i > shortFrom) {
         return { kind: "exhausted", request, neededPages: 0, freePages: 0 };
       }
       this.#store.wait(grant.adapters, needs[i] ?? []);
@@ -158,7 +159,7 @@ export class MemoryManager {
     return grant;
   }
 
-  #resident({ adapter, layerPages, headPages }: PlacedAdapter): ResidentAdapter {
+  #resident({ adapter, layerPages, headPages }: PlacedAdapter): Executor.ResidentAdapter {
     const shape = this.#store.shape(adapter);
     if (!shape) throw new Error(`Cannot use adapter: it was never read, received ${adapter}`);
     const { moduleRanks, headRanks } = shape;
@@ -167,7 +168,7 @@ export class MemoryManager {
   }
 
   /** The answer to a want that cannot be served whatever memory holds; null where it may be. */
-  #refusal({ request, adapters }: Want, nowMs: number): Grant | null {
+  #refusal({ request, adapters }: MemoryWant, nowMs: number): Grant | null {
     let bytes = 0;
     for (const adapter of new Set(adapters)) {
       const registered = this.#store.isRegistered(adapter);

@@ -1,60 +1,28 @@
-import type { AdapterId, PageId, RequestId } from "../../memory/ids.ts";
-import type { Prefix, Written } from "../../memory/prefix.ts";
+import type { AdapterId, RequestId } from "../../memory/ids.ts";
+import type { MemoryGrant, MemoryUsage, MemoryWant } from "../../memory/memory_plan.ts";
+import type { Written } from "../../memory/prefix.ts";
 import type { AdapterShape } from "../../models/adapter_image.ts";
-import type { Uploaded } from "../executor/protocol.ts";
+import type { ResidentAdapter, Uploaded } from "../executor/protocol.ts";
 import type { Loaded, LoadFailed } from "../loader/protocol.ts";
 
-/** What a sequence needs to take part in the step being planned. */
-export interface Want {
-  readonly request: RequestId;
-  /** KV length the sequence must be able to hold after this step, in tokens. */
-  readonly tokens: number;
-  readonly adapters: readonly AdapterId[];
-  /** Tokens that must still find room beside it: what running sequences will soon grow by. */
-  readonly spareTokens: number;
-  /** Tokens beyond `tokens` that it may still grow by; absent: none. */
-  readonly growth?: number;
-  /** Of a sequence without pages: what its KV depends on. */
-  readonly prefix?: Prefix;
-  /** Its blocks filled since it was last said, by steps sent before this: others may share them. */
-  readonly written?: Written;
-}
+export type { MemoryUsage, MemoryWant };
 
 export type Grant =
   /**
    * `newPages` extend the sequence's block table; adapters have their pages and are pinned for it. No step may
    * name the sequence before `adapter_arrived` for each that is `arriving`.
    */
-  | {
-    readonly kind: "granted";
-    readonly request: RequestId;
-    readonly newPages: readonly PageId[];
-    /** Tokens from the first on whose KV is there already: others computed it. */
-    readonly cached: number;
+  | (Omit<Extract<MemoryGrant, { kind: "granted" }>, "adapters"> & {
     readonly adapters: readonly ResidentAdapter[];
-    readonly arriving: readonly AdapterId[];
-  }
+  })
   /** An adapter is being read from disk; `adapter_resident` or `adapter_unavailable` follows. */
   | { readonly kind: "waiting"; readonly request: RequestId }
   /** Not enough pages even after evicting every idle adapter; nothing was taken. */
-  | {
-    readonly kind: "exhausted";
-    readonly request: RequestId;
-    readonly neededPages: number;
-    readonly freePages: number;
-  }
+  | Extract<MemoryGrant, { kind: "exhausted" }>
+  /** Host memory has no room for its adapters beside those awaited before: nothing was taken, nobody else need wait. */
+  | { readonly kind: "crowded"; readonly request: RequestId }
   /** It can never be granted: an adapter is unknown or does not load, or even empty pools are too small. */
-  | { readonly kind: "refused"; readonly request: RequestId; readonly error: string };
-
-/** Where a resident adapter begins: its first page in the layers' pool and in the head pool. */
-export interface ResidentAdapter {
-  readonly adapter: AdapterId;
-  readonly layerPage: PageId | null;
-  readonly headPage: PageId | null;
-  /** Highest rank of [q, k, v, o, gate, up, down] over the layers; 0 where not adapted. */
-  readonly moduleRanks: readonly number[];
-  readonly headRanks: readonly number[];
-}
+  | Extract<MemoryGrant, { kind: "refused" }>;
 
 export type Command =
   /**
@@ -64,14 +32,14 @@ export type Command =
   | {
     readonly kind: "plan";
     readonly plan: number;
-    readonly wants: readonly Want[];
+    readonly wants: readonly MemoryWant[];
     readonly upcoming: readonly AdapterId[];
   }
   /** Free a sequence's pages and unpin its adapters; sent when no step in flight uses them. */
   | {
     readonly kind: "release";
     readonly request: RequestId;
-    /** As in Want: they stay cached. */
+    /** As in MemoryWant: they stay cached. */
     readonly written?: Written;
   }
   /** `known`: what an earlier engine found in its files, which are then read when a request wants them. */
@@ -122,16 +90,6 @@ export interface Residency {
   readonly uploadSeconds: number;
 }
 
-/** What the layers' pool holds after a plan, in pages. */
-export interface MemoryUsage {
-  readonly pages: number;
-  readonly freePages: number;
-  readonly kvPages: number;
-  /** KV that no sequence uses, kept for those to come. */
-  readonly cachedPages: number;
-  readonly adapterPages: number;
-  readonly residentAdapters: readonly AdapterId[];
-}
 /** An adapter that a want was told to wait for is in memory: the next plan can grant it. */
 export type AdapterResident = { readonly kind: "adapter_resident"; readonly adapter: AdapterId };
 /** An upload has ended: what was granted with this adapter arriving may run. */

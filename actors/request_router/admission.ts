@@ -1,3 +1,4 @@
+import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
 import type { Plan } from "./ledger.ts";
 import type { EngineLimits, GenerationRequest, RequestFailure } from "./protocol.ts";
 
@@ -6,7 +7,9 @@ export interface AdmissionBounds {
   /** Token ids run from 0 to this, exclusive. */
   readonly vocabSize: number;
   readonly eosTokenIds: readonly number[];
-  readonly limits: Pick<EngineLimits, "maxModelLen" | "poolTokens">;
+  readonly limits: Pick<EngineLimits, "maxModelLen" | "poolTokens" | "pagesPerBlock">;
+  /** Of the pool, for adapters: the request's own, and what is there for good. */
+  readonly adapterPages: number;
 }
 
 export type Admission =
@@ -19,7 +22,9 @@ export function admission(
   prompt: readonly number[],
   bounds: AdmissionBounds,
 ): Admission {
-  const { maxModelLen, poolTokens } = bounds.limits;
+  const { maxModelLen, pagesPerBlock } = bounds.limits;
+  const adapterTokens = Math.ceil(bounds.adapterPages / pagesPerBlock) * BLOCK_TOKENS;
+  const poolTokens = Math.max(0, bounds.limits.poolTokens - adapterTokens);
   const param = request.prompt.kind === "chat" ? "messages" : "prompt";
   const refuse = (
     why: string,
@@ -34,19 +39,14 @@ export function admission(
   const vocabulary = `the vocabulary is 0 to ${bounds.vocabSize - 1}`;
 
   if (prompt.length === 0) return refuse("expected a prompt of at least one token", param);
-  const outside = stranger(prompt);
-  if (outside !== undefined) return refuse(`${vocabulary}, received token ${outside}`, param);
-  const biased = stranger(request.sampling.logitBias.map(([token]) => token));
-  if (biased !== undefined) return refuse(`${vocabulary}, received token ${biased}`, "logit_bias");
-
   for (
     const [bound, what] of [
       [maxModelLen, "the model's length"],
-      [poolTokens, "what the page pool can hold"],
+      [poolTokens, `what the page pool can hold${adapterTokens > 0 ? " beside adapters" : ""}`],
     ] as const
   ) {
     // The last token of all needs no place, which is the only one that comes behind an echo without tokens.
-    const room = bound - Math.min(1, request.maxTokens ?? 1);
+    const room = Math.max(0, bound - Math.min(1, request.maxTokens ?? 1));
     if (prompt.length > room) {
       return refuse(
         `expected a prompt of at most ${room} tokens (${what} is ${bound}), received ${prompt.length}`,
@@ -64,6 +64,15 @@ export function admission(
       );
     }
   }
+  // Looked at once it is known to be no longer than it may be: there may be many choices of millions of tokens.
+  const outside = stranger(prompt);
+  if (outside !== undefined) return refuse(`${vocabulary}, received token ${outside}`, param);
+  const biased = stranger(request.sampling.logitBias.map(([token]) => token));
+  if (biased !== undefined) return refuse(`${vocabulary}, received token ${biased}`, "logit_bias");
+
+  const stop = stranger(request.stopTokenIds);
+  if (stop !== undefined) return refuse(`${vocabulary}, received token ${stop}`, "stop_token_ids");
+
   const maxTokens = request.maxTokens ?? Math.min(maxModelLen, poolTokens) - prompt.length;
   const least = request.echo ? 0 : 1;
   if (!Number.isInteger(maxTokens) || maxTokens < least) {

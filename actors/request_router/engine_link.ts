@@ -3,19 +3,21 @@ import { type Epoch, epoch as epochOf } from "../../memory/ids.ts";
 import type { Actor, Exit } from "../actor.ts";
 import type { Sender } from "../channel.ts";
 import type { AdapterCommand, EngineCommand } from "../engine_protocol.ts";
+import { messageOf } from "../message_of.ts";
 import { RestartTolerance } from "../restart_tolerance.ts";
 import {
   type EngineProcess,
   type EngineProcessOptions,
   startEngineProcess,
 } from "./engine_process.ts";
+import type { RouterEvent } from "./ports.ts";
 import type { AdapterPlaces, EngineEvent } from "./protocol.ts";
 import type { AdapterRegistry } from "./registry.ts";
 
 export interface EngineLinkOptions extends EngineProcessOptions {
   readonly registry: AdapterRegistry;
-  /** Where the engine's events go: the router's mailbox. */
-  readonly deliver: Sender<EngineEvent>;
+  /** Where what concerns requests goes: the router's mailbox. */
+  readonly deliver: Sender<RouterEvent>;
   /** Sees every event but pongs before it is delivered, for progress bars and the like. */
   readonly observe?: (event: EngineEvent) => void;
   readonly pingMs: number;
@@ -119,7 +121,7 @@ export class EngineLink implements Actor {
     try {
       process = await startEngineProcess(directory, epoch, { ...this.#options, signal });
     } catch (error) {
-      return message(error);
+      return messageOf(error);
     }
     this.#alive = process;
     if (signal.aborted) this.stop();
@@ -129,14 +131,14 @@ export class EngineLink implements Actor {
     try {
       for await (const event of process.link.receiver) await this.#hear(process, event);
     } catch (error) {
-      reason = message(error);
+      reason = messageOf(error);
     }
     clearInterval(heartbeat);
     this.#alive = this.#current = this.#news = null;
     this.#answer(null);
     // An engine that died says why by its exit code; one that only cut the connection has to go.
     if (!signal.aborted) {
-      await Promise.race([process.ended, pause(500, signal)]);
+      await Promise.race([process.ended, pause(2000, signal)]);
       process.kill(reason);
     }
     return await process.ended;
@@ -196,7 +198,13 @@ export class EngineLink implements Actor {
 
   async #pass(event: EngineEvent): Promise<void> {
     this.#options.observe?.(event);
-    await this.#options.deliver.send(event);
+    switch (event.kind) {
+      case "engine_ready":
+      case "engine_lost":
+      case "start_failed":
+      case "progressed":
+        await this.#options.deliver.send(event);
+    }
   }
 
   /** An engine that loads its model has no time to answer, so only a ready one is asked. */
@@ -215,8 +223,6 @@ const crashed = (why: string): Exit => ({
   kind: "crashed",
   error: new Error(`Cannot keep the engine running: ${why}`),
 });
-
-const message = (error: unknown) => error instanceof Error ? error.message : String(error);
 
 /** Resolves after `ms`, or at once when the signal aborts. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -6,9 +6,9 @@ import type { GenerationRequest, StreamEvent } from "./protocol.ts";
 import type { AdapterRegistry } from "./registry.ts";
 
 export type Submission =
-  /** Taking an event gives the engine leave to make more; it ends with exactly one terminal event. */
-  | { readonly kind: "accepted"; readonly events: Receiver<StreamEvent> }
-  /** As many requests as may be held are held: try again later. */
+  /** A stream for each request. Taking an event gives the engine leave to make more; it ends with exactly one terminal event. */
+  | { readonly kind: "accepted"; readonly streams: readonly Receiver<StreamEvent>[] }
+  /** There is no room for all of them beside the requests that are held: try again later. */
   | { readonly kind: "full" }
   /** There is no engine yet, or never again, or the server is shutting down. */
   | { readonly kind: "not_ready" };
@@ -35,7 +35,7 @@ interface OpenRequest {
 export class RequestRouter implements Pick<RouterOutputs, "emit" | "status" | "abandon" | "later"> {
   readonly #options: RequestRouterOptions;
   readonly #streams = new Map<RequestId, OpenRequest>();
-  #status: EngineStatus = { phase: "starting", limits: null, load: null, reason: null };
+  #status: EngineStatus = { phase: "starting", limits: null, reason: null };
   #draining: PromiseWithResolvers<void> | null = null;
 
   constructor(options: RequestRouterOptions) {
@@ -47,24 +47,33 @@ export class RequestRouter implements Pick<RouterOutputs, "emit" | "status" | "a
     return this.#streams.size;
   }
 
+  /** Requests that it holds at once. */
+  get capacity(): number {
+    return this.#options.capacity;
+  }
+
   get engine(): EngineStatus {
     return this.#status;
   }
 
-  /** A request that comes while the engine is being restarted is taken, and waits. */
-  submit(request: GenerationRequest): Submission {
+  /** All of them or none. Requests that come while the engine is being restarted are taken, and wait. */
+  submit(requests: readonly GenerationRequest[]): Submission {
     const { phase } = this.#status;
     if (this.#draining || phase === "starting" || phase === "failed") return { kind: "not_ready" };
-    if (this.#streams.has(request.id)) {
-      throw new RangeError(`Cannot submit request: expected a new id, received ${request.id}`);
+    const running = requests.find(({ id }) => this.#streams.has(id));
+    if (running) {
+      throw new RangeError(`Cannot submit request: expected a new id, received ${running.id}`);
     }
-    if (this.#streams.size >= this.#options.capacity) return { kind: "full" };
-    if (!this.#options.mailbox.trySend({ kind: "generate", request })) return { kind: "full" };
-    const events = this.#open(request.id);
-    const { adapters: routes, tenant = null } = request;
-    this.#streams.set(request.id, { events, routes, tenant, begun: false });
-    for (const { adapter } of routes) this.#options.adapters?.hold(adapter, tenant);
-    return { kind: "accepted", events };
+    const { capacity, mailbox, adapters } = this.#options;
+    if (this.#streams.size + requests.length > capacity) return { kind: "full" };
+    if (!mailbox.trySend({ kind: "generate", requests })) return { kind: "full" };
+    const streams = requests.map(({ id, adapters: routes, tenant = null }) => {
+      const events = this.#open(id);
+      this.#streams.set(id, { events, routes, tenant, begun: false });
+      for (const { adapter } of routes) adapters?.hold(adapter, tenant);
+      return events;
+    });
+    return { kind: "accepted", streams };
   }
 
   /** Ends a request whose reader has gone; unknown and ended requests are ignored. */

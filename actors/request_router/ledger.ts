@@ -1,6 +1,5 @@
 import type { Epoch, RequestId } from "../../memory/ids.ts";
-import type { Sequence } from "../batch_former/protocol.ts";
-import type { Output } from "./protocol.ts";
+import type { Output, Sequence } from "../batch_former/protocol.ts";
 
 // Invariants, which checkIntegrity() checks:
 // - a request is here from admit() to the one end() that says true for it; there are never more than `capacity`
@@ -9,7 +8,7 @@ import type { Output } from "./protocol.ts";
 // - consumed <= generated tokens <= consumed + window, and generated tokens <= maxTokens
 
 /** All of a sequence that does not change from one engine to the next. */
-export type Plan = Omit<Sequence, "generated" | "credit">;
+export type Plan = Omit<Sequence, "generated" | "credit" | "waitedMs">;
 
 export type LedgerState = "preparing" | "queued" | "running" | "awaiting_engine";
 
@@ -24,6 +23,8 @@ export type Progress =
 
 interface Entry {
   readonly id: RequestId;
+  /** Milliseconds of the ledger's clock. */
+  readonly admittedAt: number;
   state: LedgerState;
   plan: Plan | null;
   readonly generated: number[];
@@ -44,8 +45,14 @@ export class Ledger {
   #admitted = 0;
   #ended = 0;
 
-  /** `window` is how many generated tokens of a request may wait for its reader. */
-  constructor(options: { readonly capacity: number; readonly window: number }) {
+  readonly #now: () => number;
+
+  /** `window` is how many generated tokens of a request may wait for its reader; `now` in milliseconds. */
+  constructor(
+    options: { readonly capacity: number; readonly window: number },
+    now: () => number = () => performance.now(),
+  ) {
+    this.#now = now;
     this.#capacity = options.capacity;
     this.#window = options.window;
   }
@@ -74,6 +81,7 @@ export class Ledger {
     this.#admitted++;
     this.#entries.set(id, {
       id,
+      admittedAt: this.#now(),
       state: "preparing",
       plan: null,
       generated: [],
@@ -152,7 +160,9 @@ export class Ledger {
     this.#epoch = epoch;
     const sequences: Sequence[] = [];
     for (const entry of this.#entries.values()) {
-      if (entry.plan) sequences.push(this.#submit(entry, entry.plan));
+      if (!entry.plan) continue;
+      const waitedMs = Math.round(this.#now() - entry.admittedAt);
+      sequences.push({ ...this.#submit(entry, entry.plan), waitedMs });
     }
     return sequences;
   }

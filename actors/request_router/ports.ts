@@ -1,27 +1,26 @@
-import type { Epoch, RequestId } from "../../memory/ids.ts";
+import type { AdapterId, Epoch, RequestId } from "../../memory/ids.ts";
 import type { EngineCommand } from "../engine_protocol.ts";
 import type { AdmissionBounds } from "./admission.ts";
 import type { Encoding, PromptEncoder } from "./prompt_encoder.ts";
-import type {
-  ClientCommand,
-  EngineEvent,
-  EngineLimits,
-  EngineLoad,
-  StreamEvent,
-} from "./protocol.ts";
+import type { ClientCommand, EngineEvent, EngineLimits, StreamEvent } from "./protocol.ts";
 import type { Vocabulary } from "./text_stream.ts";
 
-/** What the router hears; `encoded` it says to itself, when a long prompt is ready. */
+/** What the router hears; `encoded` it says to itself, when a prompt that had to wait is ready. */
 export type RouterMessage =
   | ClientCommand
-  | EngineEvent
+  | RouterEvent
   | { readonly kind: "encoded"; readonly request: RequestId; readonly encoding: Encoding };
+
+/** What the engine says that concerns requests; the rest is for the keeper of the engine. */
+export type RouterEvent = Extract<
+  EngineEvent,
+  { kind: "engine_ready" | "engine_lost" | "start_failed" | "progressed" }
+>;
 
 /** What the front knows of its engine. Recovering: it was there, and another one is being started. */
 export interface EngineStatus {
   readonly phase: "starting" | "ready" | "recovering" | "failed";
   readonly limits: EngineLimits | null;
-  readonly load: EngineLoad | null;
   /** Why there is no engine, where that is known. */
   readonly reason: string | null;
 }
@@ -39,11 +38,13 @@ export interface RouterOutputs {
   abandon(reason: string): void;
 }
 
-export interface RouterOptions extends Omit<AdmissionBounds, "limits"> {
+export interface RouterOptions extends Omit<AdmissionBounds, "limits" | "adapterPages"> {
   readonly prompts: PromptEncoder;
   readonly vocabulary: Vocabulary;
   /** Requests held at once, running ones included. */
   readonly capacity: number;
+  /** Pages of a layer's pool that a request with these adapters cannot have for its tokens; none where absent. */
+  readonly adapterPages?: (adapters: readonly AdapterId[]) => number;
   /** Tokens of a request that may be made ahead of its reader. */
   readonly window: number;
   /**

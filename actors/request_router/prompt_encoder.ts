@@ -1,15 +1,22 @@
 import type { ChatTemplate } from "../../models/chat_template.ts";
 import { ChatTemplateError } from "../../models/chat_template.ts";
 import type { Tokenizer } from "../../models/tokenizer.ts";
+import { messageOf } from "../message_of.ts";
 import type { Prompt, RequestFailure } from "./protocol.ts";
 
 export type Encoding =
   | { readonly kind: "encoded"; readonly tokens: readonly number[] }
   | { readonly kind: "refused"; readonly failure: RequestFailure };
 
-/** Turns prompts into tokens: at once, or (a long one) later, so that streams do not wait for it. */
+/** Turns prompts into tokens: at once, or later, so that streams do not wait for it. */
 export interface PromptEncoder {
   encode(prompt: Prompt): Encoding | Promise<Encoding>;
+}
+
+/** A tokenizer that throws is a bug, but one request's alone. */
+export function broken(error: unknown): Encoding {
+  const message = `Cannot tokenise the prompt: ${messageOf(error)}`;
+  return { kind: "refused", failure: { kind: "internal", message, param: null } };
 }
 
 /** Encodes in this thread, with a model's own tokenizer and chat template (null: it has none). */
@@ -35,7 +42,7 @@ export function promptEncoder(
       try {
         return { kind: "encoded", tokens: encode(prompt) };
       } catch (error) {
-        if (!(error instanceof ChatTemplateError)) throw error;
+        if (!(error instanceof ChatTemplateError)) return broken(error);
         const failure = { kind: "invalid", message: error.message, param: "messages" } as const;
         return { kind: "refused", failure };
       }

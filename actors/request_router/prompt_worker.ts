@@ -3,7 +3,7 @@
 import { ChatTemplate } from "../../models/chat_template.ts";
 import { Tokenizer } from "../../models/tokenizer.ts";
 import { openPort, type Port } from "../port_channel.ts";
-import type { LongPrompt, LongPromptEncoded } from "./long_prompts.ts";
+import type { LongPrompt, LongPromptEncoded } from "./paced_prompt_encoder.ts";
 import { promptEncoder } from "./prompt_encoder.ts";
 
 const port = self as unknown as Port;

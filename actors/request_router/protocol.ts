@@ -1,8 +1,9 @@
 import type { AdapterId, Epoch, RequestId } from "../../memory/ids.ts";
 import type { AdapterShape } from "../../models/adapter_image.ts";
+import type { FirstTokenTimes, Output, Shares } from "../batch_former/protocol.ts";
+import type { StepSeconds } from "../executor/protocol.ts";
 import type { Residency } from "../memory_manager/protocol.ts";
-import type { Shares } from "../batch_former/protocol.ts";
-import type { AdapterRoute, SamplingParams, TokenLogprobs } from "../sampling.ts";
+import type { AdapterRoute, SamplingParams } from "../sampling.ts";
 
 /** What a client asked for, already validated; text is tokenised by the router. */
 export interface GenerationRequest {
@@ -41,7 +42,8 @@ export interface ChatMessage {
 
 /** From the routes. */
 export type ClientCommand =
-  | { readonly kind: "generate"; readonly request: GenerationRequest }
+  /** The choices of one HTTP request: they come in together. */
+  | { readonly kind: "generate"; readonly requests: readonly GenerationRequest[] }
   /** The client went away. */
   | { readonly kind: "cancel"; readonly request: RequestId }
   /** The client took `tokens` token events: that many more may be made. */
@@ -99,44 +101,13 @@ export interface AdapterPlaces {
   readonly gpu: readonly AdapterId[];
 }
 
-export interface Output {
-  readonly request: RequestId;
-  readonly tokens: readonly OutputToken[];
-  /** Prompt logprobs that became known (echo), in order; null for the first prompt token. */
-  readonly promptLogprobs: readonly (TokenLogprobs | null)[];
-  readonly end: OutputEnd | null;
-  /** With a sequence's first token. */
-  readonly times?: FirstTokenTimes;
-  /** With the first output of a sequence: prompt tokens whose KV was found and not computed. */
-  readonly cachedTokens?: number;
-}
-
-/** What the time from submission to the first token went into, in the engine; recomputing after a preemption counts as prefill. */
-export interface FirstTokenTimes {
-  /** For a place in the batch, or for pages. */
-  readonly queueMs: number;
-  /** For the adapter: from disk, and its upload. */
-  readonly adapterMs: number;
-  /** From the first row of a step to the first token. */
-  readonly prefillMs: number;
-}
-
-export interface OutputToken {
-  readonly token: number;
-  readonly logprobs: TokenLogprobs | null;
-}
-
-export type OutputEnd =
-  | { readonly kind: "finished"; readonly reason: "stop" | "length" }
-  | { readonly kind: "failed"; readonly error: string }
-  /** Given up before it began, for there was no room in time: it may come again. */
-  | { readonly kind: "shed"; readonly error: string };
-
 export interface EngineLimits {
   /** Longest prompt plus output, in tokens. */
   readonly maxModelLen: number;
   /** Longest sequence that the page pool can hold when nothing else is in it, in tokens. */
   readonly poolTokens: number;
+  /** Pages of a layer's pool that BLOCK_TOKENS tokens take. */
+  readonly pagesPerBlock: number;
   readonly device: string;
   /** A software adapter: correct, but slow. */
   readonly software: boolean;
@@ -164,15 +135,6 @@ export interface EngineLoad {
   readonly stepSeconds?: StepSeconds;
 }
 
-export interface StepSeconds {
-  /** Tables, upload and encoding, on the host, while the step before runs. */
-  readonly encode: number;
-  /** From the submit until the GPU is done and its results are on the host. */
-  readonly gpu: number;
-  /** Sorting the results. */
-  readonly read: number;
-}
-
 /** What the router answers a stream's reader; exactly one of the last three ends each request. */
 export type StreamEvent =
   | { readonly kind: "started"; readonly promptTokens: readonly number[] }
@@ -192,6 +154,8 @@ export interface StreamToken {
   readonly token: number;
   readonly text: string;
   readonly bytes: readonly number[];
+  /** The stream's text has nothing of it. */
+  readonly special?: true;
   readonly logprobs: StreamLogprobs | null;
 }
 

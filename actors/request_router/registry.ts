@@ -3,6 +3,7 @@ import type { AdapterCommand } from "../engine_protocol.ts";
 import { checkAdapterName } from "./adapter_name.ts";
 import type { EngineEvent } from "./protocol.ts";
 import {
+  type AdapterEntry,
   type AdapterState,
   count,
   countOf,
@@ -11,16 +12,6 @@ import {
   type RequestCount,
   type Revision,
 } from "./revision.ts";
-
-/** A name, and the files that it stands for. */
-export interface AdapterEntry {
-  readonly name: string;
-  readonly id: AdapterId;
-  /** A PEFT directory, as the engine process sees it. */
-  readonly path: string;
-  /** Name of the base model. */
-  readonly parent: string;
-}
 
 /** What a name stands for at this moment. */
 export interface RegisteredAdapter extends AdapterEntry {
@@ -44,6 +35,8 @@ type AdapterEvent = Extract<
 export class AdapterRegistry {
   readonly #entries = new Map<string, AdapterEntry>();
   readonly #revisions = new Map<AdapterId, Revision>();
+  /** Those of which a name is pinned: asked for with every request, where all may be thousands. */
+  readonly #pinned = new Set<AdapterId>();
   /** Revisions of which the engine has said nothing yet. */
   #undecided = 0;
   #changes = 0;
@@ -140,6 +133,7 @@ export class AdapterRegistry {
     }
     if (revision.state.kind === "rejected") return revision.state.error;
     revision.pins.add(name);
+    this.#pinned.add(revision.id);
     if (revision.pinned) return null;
     revision.pinVerdict ??= Promise.withResolvers();
     this.#follower({ kind: "pin", adapter: revision.id });
@@ -172,6 +166,12 @@ export class AdapterRegistry {
     return [...this.#entries.values()].map((entry) => this.#withState(entry, tenant));
   }
 
+  /** Pages of a layer's pool that these and the pinned ones take, as far as an engine has said so. */
+  pages(adapters: readonly AdapterId[]): number {
+    const all = [...new Set([...adapters, ...this.#pinned])];
+    return all.reduce((sum, id) => sum + (this.#revisions.get(id)?.shape?.layerPages ?? 0), 0);
+  }
+
   /** How many revisions there are, and of how many the engine has said what it thinks. */
   get progress(): { readonly decided: number; readonly all: number } {
     const all = this.#revisions.size;
@@ -193,7 +193,10 @@ export class AdapterRegistry {
     const revision = this.#revisions.get(event.adapter);
     if (!revision) return;
     if (event.kind === "adapter_pinned") {
-      if (event.error !== null) revision.pins.clear();
+      if (event.error !== null) {
+        revision.pins.clear();
+        this.#pinned.delete(revision.id);
+      }
       revision.pinned = revision.pins.size > 0;
       revision.pinVerdict?.resolve(event.error);
       revision.pinVerdict = null;
@@ -214,6 +217,12 @@ export class AdapterRegistry {
   #unpin(revision: Revision, name: string): void {
     if (!revision.pins.delete(name) || revision.pins.size > 0) return;
     revision.pinned = false;
+    this.#pinned.delete(revision.id);
+    // A new engine hears of no pin, and an old one's word may never come.
+    revision.pinVerdict?.resolve(
+      `Cannot pin adapter: it was unpinned meanwhile, received "${name}"`,
+    );
+    revision.pinVerdict = null;
     this.#follower({ kind: "unpin", adapter: revision.id });
   }
 

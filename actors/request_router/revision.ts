@@ -2,6 +2,16 @@ import type { AdapterId } from "../../memory/ids.ts";
 import type { AdapterShape } from "../../models/adapter_image.ts";
 import type { AdapterCommand } from "../engine_protocol.ts";
 
+/** A name, and the files that it stands for. */
+export interface AdapterEntry {
+  readonly name: string;
+  readonly id: AdapterId;
+  /** A PEFT directory, as the engine process sees it. */
+  readonly path: string;
+  /** Name of the base model. */
+  readonly parent: string;
+}
+
 export type AdapterState =
   | { readonly kind: "registering" }
   | { readonly kind: "registered"; readonly rank: number; readonly bytes: number }

@@ -1,15 +1,14 @@
 import type { Epoch, RequestId } from "../../memory/ids.ts";
+import type { FirstTokenTimes, Output } from "../batch_former/protocol.ts";
 import type { EngineCommand } from "../engine_protocol.ts";
 import type { TokenLogprobs } from "../sampling.ts";
 import { admission } from "./admission.ts";
 import { Ledger } from "./ledger.ts";
 import type { EngineStatus, RouterMessage, RouterOptions, RouterOutputs } from "./ports.ts";
-import type { Encoding } from "./prompt_encoder.ts";
+import { broken, type Encoding } from "./prompt_encoder.ts";
 import type {
   EngineLimits,
-  FirstTokenTimes,
   GenerationRequest,
-  Output,
   Prompt,
   RequestFailure,
   StreamEvent,
@@ -36,7 +35,7 @@ export class RouterCore {
   readonly #outputs: RouterOutputs;
   readonly #ledger: Ledger;
   readonly #streams = new Map<RequestId, Stream>();
-  #status: EngineStatus = { phase: "starting", limits: null, load: null, reason: null };
+  #status: EngineStatus = { phase: "starting", limits: null, reason: null };
 
   constructor(options: RouterOptions, outputs: RouterOutputs) {
     this.#options = options;
@@ -48,7 +47,8 @@ export class RouterCore {
   handle(message: RouterMessage): void {
     switch (message.kind) {
       case "generate":
-        return this.#generate(message.request);
+        for (const request of message.requests) this.#generate(request);
+        return;
       case "encoded":
         return this.#encoded(message.request, message.encoding);
       case "cancel":
@@ -63,18 +63,8 @@ export class RouterCore {
       case "engine_lost":
         return this.#lost(message.epoch, message.reason);
       case "start_failed":
-        this.#report({ phase: "failed", load: null, reason: message.error });
+        this.#report({ phase: "failed", reason: message.error });
         return this.failAll(message.error);
-      case "load_changed":
-        if (message.epoch === this.#ledger.epoch) this.#report({ load: message.load });
-        return;
-      case "adapter_registered":
-      case "adapter_rejected":
-      case "adapter_pinned":
-      case "adapters_listed":
-      case "progress":
-      case "pong":
-        return; // of interest to the keeper of the engine, who has seen them
       default:
         message satisfies never;
     }
@@ -95,7 +85,13 @@ export class RouterCore {
   #generate(request: GenerationRequest): void {
     this.#ledger.admit(request.id);
     const continues = request.prompt.kind !== "chat";
-    const text = new TextStream(this.#options.vocabulary, { stop: request.stop, continues });
+    let text: TextStream;
+    try {
+      text = new TextStream(this.#options.vocabulary, { stop: request.stop, continues });
+    } catch (error) {
+      // What one request asks for must end no other.
+      return this.#fail(request.id, "internal", String(error));
+    }
     const fresh = { prompt: [], echo: null, times: null, cached: null, started: false };
     this.#streams.set(request.id, { request, text, ...fresh });
     const encoding = this.#encode(request.prompt);
@@ -122,7 +118,12 @@ export class RouterCore {
       return this.#fail(id, "unavailable", reason ?? "the engine is still starting");
     }
     const { request } = stream;
-    const admitted = admission(request, encoding.tokens, { ...this.#options, limits });
+    const { adapterPages = () => 0 } = this.#options;
+    const admitted = admission(request, encoding.tokens, {
+      ...this.#options,
+      limits,
+      adapterPages: adapterPages(request.adapters.map(({ adapter }) => adapter)),
+    });
     if (admitted.kind === "refused") return this.#end(id, failed(admitted.failure));
     stream.prompt = encoding.tokens;
     const sequence = this.#ledger.prepare(admitted.plan);
@@ -156,7 +157,9 @@ export class RouterCore {
   #lost(epoch: Epoch, reason: string): void {
     if (this.#ledger.epoch !== null && this.#ledger.epoch !== epoch) return;
     this.#ledger.engineLost(epoch);
-    this.#report({ phase: this.#status.limits ? "recovering" : "starting", load: null, reason });
+    // An engine that said it cannot start has ended now: nothing will come after it.
+    if (this.#status.phase === "failed") return;
+    this.#report({ phase: this.#status.limits ? "recovering" : "starting", reason });
   }
 
   #progressed(epoch: Epoch, made: Output): void {
@@ -243,9 +246,3 @@ const promptAlone = ({ end }: Output): Pick<Output, "tokens" | "end"> => ({
   tokens: [],
   end: end?.kind === "finished" ? { ...end, reason: "length" } : end,
 });
-
-/** A tokenizer that throws is a bug, but one request's alone. */
-function broken(error: unknown): Encoding {
-  const message = `Cannot tokenise the prompt: ${error instanceof Error ? error.message : error}`;
-  return { kind: "refused", failure: { kind: "internal", message, param: null } };
-}

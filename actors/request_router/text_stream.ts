@@ -1,8 +1,9 @@
 import { Detokenizer } from "../../models/detokenizer.ts";
 import { StopStrings } from "../../models/stop_strings.ts";
 import type { Tokenizer } from "../../models/tokenizer.ts";
+import type { OutputEnd, OutputToken } from "../batch_former/protocol.ts";
 import type { TokenLogprobs } from "../sampling.ts";
-import type { OutputEnd, OutputToken, StreamLogprobs, StreamToken } from "./protocol.ts";
+import type { StreamLogprobs, StreamToken } from "./protocol.ts";
 
 /** The part of a Tokenizer that turns ids into text. */
 export type Vocabulary = Pick<Tokenizer, "table" | "tokenText" | "tokenBytes" | "decode">;
@@ -87,7 +88,7 @@ function streamLogprobs(vocabulary: Vocabulary, { logprob, top }: TokenLogprobs)
   };
 }
 
-type Spelling = Pick<StreamToken, "token" | "text" | "bytes">;
+type Spelling = Pick<StreamToken, "token" | "text" | "bytes" | "special">;
 
 /** Found once a token and vocabulary: each token of each stream is spelled. */
 const spellings = new WeakMap<Vocabulary, Map<number, Spelling>>();
@@ -98,7 +99,9 @@ function spelled(vocabulary: Vocabulary, token: number): Spelling {
   let spelling = known.get(token);
   if (!spelling) {
     const bytes = [...vocabulary.tokenBytes(token)];
-    known.set(token, spelling = { token, text: vocabulary.tokenText(token), bytes });
+    const text = vocabulary.tokenText(token);
+    const special = vocabulary.table.special.has(token) && { special: true } as const;
+    known.set(token, spelling = { token, text, bytes, ...special });
   }
   return spelling;
 }

@@ -13,7 +13,8 @@ export async function cardState(): Promise<CardState | null> {
     }).output();
     const [smMHz, memoryMiB] = new TextDecoder().decode(stdout).split("\n")[0]?.split(",")
       .map(Number) ?? [];
-    if (!success || !smMHz || !memoryMiB) return null;
+    // an idle card has no memory in use
+    if (!success || !smMHz || memoryMiB === undefined) return null;
     return { smMHz, memoryMiB };
   } catch {
     return null; // no such program

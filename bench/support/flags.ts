@@ -7,6 +7,9 @@ export function positive(text: string): number {
   throw new InvalidArgumentError(`expected a number above 0, received ${JSON.stringify(text)}`);
 }
 
+/** A flag's numbers above zero, separated by commas. @throws {InvalidArgumentError} */
+export const numbers = (text: string): number[] => text.split(",").map(positive);
+
 /** A flag's number, zero or above. @throws {InvalidArgumentError} */
 export function notNegative(text: string): number {
   return text === "0" ? 0 : positive(text);

@@ -3,7 +3,7 @@
 // routes, GET /bench/load tells this thread's event-loop delay since the last time it was asked.
 import { POLICY_DEFAULTS } from "../../actors/policy_options.ts";
 import { fileURLToPath } from "node:url";
-import { LongPrompts } from "../../actors/request_router/long_prompts.ts";
+import { PacedPromptEncoder } from "../../actors/request_router/paced_prompt_encoder.ts";
 import { promptEncoder } from "../../actors/request_router/prompt_encoder.ts";
 import { AdapterRegistry } from "../../actors/request_router/registry.ts";
 import { startSystem } from "../../actors/system.ts";
@@ -48,7 +48,7 @@ async function serve(streams: number, stepMs: number): Promise<void> {
     router: {
       vocabSize: model.vocabSize,
       eosTokenIds: tokenizer.eosTokenIds,
-      prompts: new LongPrompts(
+      prompts: new PacedPromptEncoder(
         promptEncoder(tokenizer, await ChatTemplate.load(directory)),
         directory,
       ),

@@ -70,6 +70,7 @@ await outbox.send({
   limits: {
     maxModelLen,
     poolTokens: blocks * BLOCK_TOKENS,
+    pagesPerBlock: 1,
     device: "none",
     software: true,
     provider: "builtin",

@@ -28,8 +28,8 @@ export function randomImage(
           rank,
           scale: 1,
           matrices: () => matrices,
-          bias: () => null,
-          magnitude: () => null,
+          bias: null,
+          magnitude: null,
         };
       }),
   );

@@ -27,13 +27,13 @@ export function randomMatrix(gpu: GPUDevice, count: number, type: "f16" | "f32")
   return { buffer, at: (i) => values[i % length] ?? NaN };
 }
 
-/** ||error|| / ||y|| over outputs spread through y, each against its sum in f64. */
+/** ||error|| / ||y|| over outputs spread through y, the sum of its planes, each against its sum in f64. */
 export async function relativeError(
   device: Device,
   run: (pass: GPUComputePassEncoder, i: number) => void,
   x: RandomMatrix,
   w: RandomMatrix | undefined,
-  y: GPUBuffer,
+  { y, planes }: { readonly y: GPUBuffer; readonly planes: number },
   [rows, input, output]: readonly [number, number, number],
 ): Promise<number> {
   if (!w) throw new RangeError("Cannot check a projection without weights");
@@ -48,7 +48,12 @@ export async function relativeError(
   let error = 0;
   let norm = 0;
   for (const row of new Set([0, rows >> 1, rows - 1])) {
-    const seen = new Float32Array(await readback.once(y, output * 4, row * output * 4));
+    const seen = new Float32Array(output);
+    for (let plane = 0; plane < planes; plane++) {
+      const at = (plane * rows + row) * output * 4;
+      const part = new Float32Array(await readback.once(y, output * 4, at));
+      for (const [n, number] of part.entries()) seen[n] = (seen[n] ?? NaN) + number;
+    }
     for (let n = 0; n < output; n += Math.max(1, output >> 6)) {
       let sum = 0;
       for (let k = 0; k < input; k++) sum += w.at(n * input + k) * x.at(row * input + k);

@@ -1,9 +1,8 @@
-import type { Command, Sequence, Shares } from "../../actors/batch_former/protocol.ts";
+import type { Command, Output, Sequence, Shares } from "../../actors/batch_former/protocol.ts";
 import { Scheduler } from "../../actors/batch_former/scheduler.ts";
 import type { SchedulerLimits } from "../../actors/batch_former/scheduler_limits.ts";
 import { MemoryManager, RESIDENCY_DEFAULTS } from "../../actors/memory_manager/manager.ts";
 import type * as Memory from "../../actors/memory_manager/protocol.ts";
-import type { Output } from "../../actors/request_router/protocol.ts";
 import { GREEDY } from "../../actors/sampling.ts";
 import { adapterId, epoch, type RequestId, requestId } from "../../memory/ids.ts";
 import type { AdapterImage } from "../../models/adapter_image.ts";

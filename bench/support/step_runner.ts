@@ -105,19 +105,22 @@ export class StepRunner {
   }
 
   /** GPU time of each kernel of a decode step. */
-  async profile(batch: number): Promise<Map<string, KernelTime>> {
+  async profile(
+    batch: number,
+    routeOf: (row: number) => readonly Route[] = () => [],
+  ): Promise<Map<string, KernelTime>> {
     const { parts: { forward, device } } = this.#options;
-    await this.decode(batch, () => []);
+    await this.decode(batch, routeOf);
     const { plan } = await this.#run(this.#prepare(batch, false));
     const dispatches = [...forward.dispatches(plan)];
     await this.#timer.time(() => {}, 1);
     return await profileDispatches(device, dispatches);
   }
 
-  /** Seconds of a step with a prompt of `count` tokens. */
-  async prefill(count: number): Promise<number> {
+  /** Seconds of a step with a prompt of `count` tokens, of a sequence with these routes. */
+  async prefill(count: number, routes: readonly Route[] = []): Promise<number> {
     const { executor, parts: { config }, small } = this.#options;
-    this.#open(0, []);
+    this.#open(0, routes);
     let newPages = this.#takeBlocks(Math.ceil(count / 16));
     const tokens = Array.from({ length: count }, (_, i) => i % config.vocabSize);
     return await this.#median(async () => {

@@ -25,4 +25,4 @@ export const embed = defineKernel({
 });
 
 /** One workgroup a token. */
-export const embedWork = (tokens: number): number => tokens;
+export const embedWorkgroups = (tokens: number): readonly [number] => [tokens];

@@ -22,7 +22,7 @@ export const SCATTER_LANES = 256;
 export const SCATTER_HEADER = 4;
 
 /** Workgroups for `pages` pages of one copy. */
-export const imageScatterWork = (pageVecs: number, pages: number): [number, number] => [
+export const imageScatterWorkgroups = (pageVecs: number, pages: number): [number, number] => [
   Math.ceil(pageVecs / SCATTER_LANES),
   pages,
 ];

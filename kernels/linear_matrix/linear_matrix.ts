@@ -1,5 +1,7 @@
-import { defineLinear, shrinkSplit } from "../linear.ts";
-import { MATRIX_FEATURES, type MatrixUnits } from "../matrix_units.ts";
+import { defineLinear } from "../linear.ts";
+import { MATRIX_FEATURES, type MatrixUnits, type WorkgroupLimits } from "../matrix_units.ts";
+import fma8 from "../shared/fma8.wgsl" with { type: "text" };
+import loraShrink from "../shared/lora_shrink_wide.wgsl" with { type: "text" };
 import source from "./linear_matrix.wgsl" with { type: "text" };
 
 /**
@@ -14,11 +16,37 @@ export interface MatrixTiling {
   readonly OUT_GROUPS: number;
   readonly K_GROUPS: number;
   readonly SPLIT: number;
+  /** Slices in workgroup memory: with two one barrier a slice, not two. */
+  readonly BUFFERS: number;
+}
+
+/** Matrices and loads of an invocation: whole numbers, where the tiling suits the subgroups. */
+function counts({
+  TILE_ROWS = 0,
+  TILE_OUTS = 0,
+  SLICE = 0,
+  ROW_GROUPS = 1,
+  OUT_GROUPS = 1,
+  K_GROUPS = 1,
+  MATRIX = 1,
+  SUBGROUP = 1,
+  RANKS = 4,
+}: Readonly<Record<string, number>>) {
+  const threads = SUBGROUP * ROW_GROUPS * OUT_GROUPS * K_GROUPS;
+  return {
+    ROW_BLOCKS: TILE_ROWS / ROW_GROUPS / MATRIX,
+    OUT_BLOCKS: TILE_OUTS / OUT_GROUPS / MATRIX,
+    STEPS: SLICE / MATRIX / K_GROUPS,
+    X_LOADS: TILE_ROWS * SLICE / 8 / threads,
+    W_LOADS: TILE_OUTS * SLICE / 8 / threads,
+    QUADS: RANKS / 4,
+  };
 }
 
 export const linearMatrix = defineLinear({
   name: "linear_matrix",
   source,
+  includes: [fma8, loraShrink],
   header: [
     "TILE_ROWS",
     "TILE_OUTS",
@@ -27,47 +55,67 @@ export const linearMatrix = defineLinear({
     "OUT_GROUPS",
     "K_GROUPS",
     "SPLIT",
+    "BUFFERS",
     "MATRIX",
     "SUBGROUP",
+    "RANKS",
+    "SHRINK_SPLIT",
   ],
-  counts: ({
-    TILE_ROWS = 0,
-    TILE_OUTS = 0,
-    SLICE = 0,
-    ROW_GROUPS = 1,
-    OUT_GROUPS = 1,
-    K_GROUPS = 1,
-    MATRIX = 1,
-    SUBGROUP = 1,
-  }) => {
-    const threads = SUBGROUP * ROW_GROUPS * OUT_GROUPS * K_GROUPS;
-    return {
-      ROW_BLOCKS: TILE_ROWS / ROW_GROUPS / MATRIX,
-      OUT_BLOCKS: TILE_OUTS / OUT_GROUPS / MATRIX,
-      STEPS: SLICE / MATRIX / K_GROUPS,
-      X_LOADS: TILE_ROWS * SLICE / 8 / threads,
-      W_LOADS: TILE_OUTS * SLICE / 8 / threads,
-    };
-  },
+  counts,
   features: MATRIX_FEATURES,
 });
 
-/** Lanes along x of LoRA's shrink. */
-const SHRINK_LANES = 32;
+/** Rows of a tile from which on a processor holds but one or two workgroups. */
+const FEW_ROWS = 128;
 
-/** Bytes of workgroup memory: a slice of the tile's x and W, each row padded, and the scratch of the shrink. */
-export const linearMatrixBytes = ({ TILE_ROWS, TILE_OUTS, SLICE }: MatrixTiling): number =>
-  (TILE_ROWS + TILE_OUTS) * (SLICE / 8 + 1) * 16 + 2048;
+/** What the text is compiled with. */
+export function linearMatrixHeader(
+  tiling: MatrixTiling,
+  { size, subgroup }: MatrixUnits,
+): Readonly<Record<string, number>> {
+  const threads = threadsOf(tiling, subgroup);
+  const large = tiling.TILE_ROWS >= FEW_ROWS;
+  // Rank rows that a lane of the shrink has at once: as many as registers and workgroup memory have room for.
+  const RANKS = large && threads <= 128 ? 8 : 4;
+  const atOnce = RANKS * Math.max(1, threads / 128);
+  // Few workgroups at a time do all of an item each, many share it.
+  const SHRINK_SPLIT = large ? 1 : 16 / atOnce;
+  return { ...tiling, MATRIX: size, SUBGROUP: subgroup, RANKS, SHRINK_SPLIT };
+}
+
+const threadsOf = ({ ROW_GROUPS, OUT_GROUPS, K_GROUPS }: MatrixTiling, subgroup: number) =>
+  subgroup * ROW_GROUPS * OUT_GROUPS * K_GROUPS;
+
+/** Whether subgroups of this size share the tile evenly, in workgroups that the device can have. */
+export function linearMatrixFits(
+  tiling: MatrixTiling,
+  units: MatrixUnits,
+  { workgroupBytes, lanes }: WorkgroupLimits,
+): boolean {
+  const each = Object.values(counts(linearMatrixHeader(tiling, units)));
+  return each.every((count) => Number.isInteger(count) && count > 0) &&
+    linearMatrixBytes(tiling, units) <= workgroupBytes &&
+    threadsOf(tiling, units.subgroup) <= lanes;
+}
+
+/** Bytes of workgroup memory: slices of the tile's x and W, each row padded, or the sums of the shrink. */
+function linearMatrixBytes(tiling: MatrixTiling, units: MatrixUnits): number {
+  const { TILE_ROWS, TILE_OUTS, SLICE, BUFFERS } = tiling;
+  const { RANKS = 0 } = linearMatrixHeader(tiling, units);
+  const slice = (TILE_ROWS + TILE_OUTS) * (SLICE / 8 + 1) * BUFFERS;
+  return Math.max(slice, threadsOf(tiling, units.subgroup) * RANKS) * 16;
+}
 
 /** Pieces of work: tiles of rows by outputs, then the shrink items of every module. */
 export function linearMatrixWork(
-  { TILE_ROWS, TILE_OUTS, ROW_GROUPS, OUT_GROUPS, K_GROUPS, SPLIT }: MatrixTiling,
-  { subgroup }: MatrixUnits,
+  tiling: MatrixTiling,
+  units: MatrixUnits,
   rows: number,
   out: number,
   shrinkWork: number,
 ): number {
-  const split = shrinkSplit(SHRINK_LANES, subgroup * ROW_GROUPS * OUT_GROUPS * K_GROUPS);
+  const { TILE_ROWS, TILE_OUTS, SPLIT } = tiling;
+  const { SHRINK_SPLIT = 1 } = linearMatrixHeader(tiling, units);
   const tiles = Math.ceil(rows / TILE_ROWS) * Math.ceil(out / TILE_OUTS);
-  return tiles * SPLIT + shrinkWork * split;
+  return tiles * SPLIT + shrinkWork * SHRINK_SPLIT;
 }

@@ -8,11 +8,10 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 // exact, bf16 down to 2^-14), the next slice loaded while this one is multiplied.
 // SPLIT workgroups share a tile's k: narrow outputs make too few tiles to keep enough loads under way.
 // ROW_GROUPS x OUT_GROUPS subgroups of SUBGROUP lanes share the tile; K_GROUPS such sets share the columns of a slice.
-// The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
+// The same dispatch carries LoRA's shrink (shared/lora_shrink_wide.wgsl).
 // Capitals above: header; a lane stages X_LOADS and W_LOADS vectors.
 // Loops over a lane's matrices are written out: in an array they would live in memory.
 const ROWS: u32 = TILE_ROWS;
-const LANES: u32 = 32u;
 const SUBGROUPS: u32 = ROW_GROUPS * OUT_GROUPS * K_GROUPS;
 const THREADS: u32 = SUBGROUP * SUBGROUPS;
 const ROW_BLOCKS: u32 = TILE_ROWS / ROW_GROUPS / MATRIX;
@@ -25,7 +24,7 @@ const STRIDE: u32 = EIGHTS + 1u;      // padded, so that rows start on different
 const STAGED: u32 = (TILE_ROWS + TILE_OUTS) * STRIDE;
 const WS: u32 = TILE_ROWS * STRIDE;
 const SUMS: u32 = MATRIX * MATRIX / 4u;
-var<workgroup> staged: array<vec4<u32>, max(STAGED, SUBGROUPS * SUMS)>;
+var<workgroup> staged: array<vec4<u32>, max(max(STAGED * BUFFERS, SUBGROUPS * SUMS), THREADS * RANKS)>;
 
 alias Left = subgroup_matrix_left<f16, MATRIX, MATRIX>;
 alias Right = subgroup_matrix_right<f16, MATRIX, MATRIX>;
@@ -80,13 +79,14 @@ fn main(
   let w_at{i} = lane + {i}u * THREADS;
   var w_next{i} = padded_weight_bits(n0 + w_at{i} / EIGHTS, k_first / 8u + w_at{i} % EIGHTS);
   #end
+  var buffer = 0u;
   for (var k = k_first; k < k_end; k += SLICE) {
-    workgroupBarrier();
+    if (BUFFERS == 1u) { workgroupBarrier(); } // with two, the slice before is read from the other one
     #for i in X_LOADS
-    staged[(x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{i};
+    staged[buffer + (x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{i};
     #end
     #for i in W_LOADS
-    staged[WS + (w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{i});
+    staged[buffer + WS + (w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{i});
     #end
     workgroupBarrier();
     let k8 = select(IN, k + SLICE, k + SLICE < k_end) / 8u; // nothing is loaded past the last slice
@@ -98,7 +98,7 @@ fn main(
     #end
     #for s in STEPS
     {
-      let at = ({s}u * K_GROUPS + k_group) * (MATRIX / 8u);
+      let at = buffer + ({s}u * K_GROUPS + k_group) * (MATRIX / 8u);
       #for j in OUT_BLOCKS
       let right{j} = subgroupMatrixLoad<Right, col_major>(&staged, WS + (out_block + {j}u) * MATRIX * STRIDE + at, STRIDE);
       #end
@@ -112,6 +112,7 @@ fn main(
       #end
     }
     #end
+    if (BUFFERS == 2u) { buffer = STAGED - buffer; }
   }
 
   let inside = r0 + TILE_ROWS <= row_count() && n0 + TILE_OUTS <= OUT;

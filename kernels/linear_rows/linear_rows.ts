@@ -1,9 +1,11 @@
-import { defineLinear, shrinkSplit } from "../linear.ts";
+import { defineLinear } from "../linear.ts";
+import { shrinkSplit, vectorShrink } from "../shared/lora_shrink.ts";
 import source from "./linear_rows.wgsl" with { type: "text" };
 
 export const linearRows = defineLinear({
   name: "linear_rows",
   source,
+  includes: vectorShrink,
   header: ["ROWS", "OUTS", "LANES", "GROUPS"],
 });
 

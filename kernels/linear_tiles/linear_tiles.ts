@@ -1,7 +1,8 @@
 import { defineLinear } from "../linear.ts";
+import { vectorShrink } from "../shared/lora_shrink.ts";
 import source from "./linear_tiles.wgsl" with { type: "text" };
 
-export const linearTiles = defineLinear({ name: "linear_tiles", source });
+export const linearTiles = defineLinear({ name: "linear_tiles", source, includes: vectorShrink });
 
 /** Pieces of work: tiles of 128 rows by 128 outputs, then the shrink items of every module. */
 export function linearTilesWork(rows: number, out: number, shrinkWork: number): number {

@@ -26,4 +26,4 @@ export const residualNorm = defineKernel({
 });
 
 /** One workgroup a token. */
-export const residualNormWork = (tokens: number): number => tokens;
+export const residualNormWorkgroups = (tokens: number): readonly [number] => [tokens];

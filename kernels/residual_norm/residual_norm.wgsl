@@ -22,7 +22,8 @@ fn next_hidden(t: u32, source: u32, e: u32) -> Eight {
   let at = t * (HIDDEN / 4u) + e * 2u;
   var base = Eight(y[at], y[at + 1u]);
   let plane = step_tokens() * (HIDDEN / 4u);
-  for (var p = 1u; p < step_planes(select(1u, 3u, MODULE == 6u)); p++) {
+  let projection = select(1u, 3u, MODULE == 6u); // o, or down
+  for (var p = 1u; p < step_planes(projection); p++) {
     base = Eight(base.lo + y[at + p * plane], base.hi + y[at + p * plane + 1u]);
   }
   let before = Eight(h[at], h[at + 1u]);

@@ -42,6 +42,6 @@ export function ropeKvWork(
   kvHeads: number,
   headDim: number,
 ): number {
-  const headsPerWorkgroup = Math.floor(64 / (headDim / 16));
+  const headsPerWorkgroup = Math.floor(64 / (headDim / 8));
   return tokens * Math.ceil((heads + 2 * kvHeads) / headsPerWorkgroup);
 }

@@ -2,8 +2,8 @@
 // where y = g * (W x + B u) + bias is completed here (shared/lora_expand.wgsl) and norm is Qwen3's per-head
 // RMS norm or nothing. rope turns (d, d + HEAD_DIM / 2) by position * theta_d, table [position][HEAD_DIM / 2]
 // of (cos, sin). KV block of 16 tokens: K [KV_HEADS][16][HEAD_DIM] then V, f16.
-// One invocation: columns 8j .. 8j + 7 and those HEAD_DIM / 2 further of one head; a head is never split
-// between workgroups. Work: tokens x ceil(heads / heads a workgroup).
+// One invocation: columns 8j .. 8j + 7 of one head, which is never split between workgroups: those HEAD_DIM / 2 further
+// come from their own invocation. Work: tokens x ceil(heads / heads a workgroup).
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;   // [planes][T][(HEADS + 2 KV_HEADS) * HEAD_DIM]
 @group(0) @binding(2) var<storage, read> u: array<f32>;           // [T][K][3][256]
@@ -23,6 +23,7 @@ override PAGES_PER_BLOCK: u32;
 override HEAD_POOL: bool = false;
 
 var<workgroup> squares: array<f32, 64>;
+var<workgroup> halves: array<Eight, 64>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -30,7 +31,7 @@ fn main(
   @builtin(num_workgroups) grid: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let lanes = HEAD_DIM / 16u; // invocations a head
+  let lanes = HEAD_DIM / 8u; // invocations a head
   let heads_here = 64u / lanes;
   let heads_all = HEADS + 2u * KV_HEADS;
   let groups = (heads_all + heads_here - 1u) / heads_here;
@@ -40,53 +41,46 @@ fn main(
   let head = (work % groups) * heads_here + lane / lanes;
   let j = lane % lanes;
   let works = lane < heads_here * lanes && head < heads_all;
+  let turns = head < HEADS + KV_HEADS;
 
-  var low = Eight(vec4<f32>(), vec4<f32>());
-  var high = low;
-  if (works) {
-    low = column(t, head, j);
-    high = column(t, head, j + lanes);
-  }
-  let normed = QK_NORM && head < HEADS + KV_HEADS;
+  var own = Eight(vec4<f32>(), vec4<f32>());
+  if (works) { own = column(t, head, j); }
   if (QK_NORM) {
-    squares[lane] = dot8(low, low) + dot8(high, high);
+    squares[lane] = dot8(own, own);
     workgroupBarrier();
-    if (normed && works) {
+    if (turns && works) {
       var sum = 0.0;
       for (var i = 0u; i < lanes; i = i + 1u) { sum = sum + squares[lane - j + i]; }
       let r = inverseSqrt(sum / f32(HEAD_DIM) + EPS);
-      var norm = 0u;
-      if (head >= HEADS) { norm = HEAD_DIM / 4u; }
-      low = Eight(low.lo * r * norms[norm + j * 2u], low.hi * r * norms[norm + j * 2u + 1u]);
-      let at = norm + (j + lanes) * 2u;
-      high = Eight(high.lo * r * norms[at], high.hi * r * norms[at + 1u]);
+      let at = select(0u, HEAD_DIM / 4u, head >= HEADS) + j * 2u;
+      own = Eight(own.lo * r * norms[at], own.hi * r * norms[at + 1u]);
     }
   }
+  halves[lane] = own;
+  workgroupBarrier();
   if (!works) { return; }
 
-  if (head < HEADS + KV_HEADS) {
-    let at = token_position(t) * (HEAD_DIM / 2u) + j * 8u;
+  if (turns) {
+    let half = lanes / 2u;
+    let second = j >= half;
+    let other = halves[lane - j + select(j + half, j - half, second)];
+    let at = token_position(t) * (HEAD_DIM / 2u) + (j % half) * 8u;
     let a = vec4<f32>(rope[at].x, rope[at + 1u].x, rope[at + 2u].x, rope[at + 3u].x);
     let b = vec4<f32>(rope[at + 4u].x, rope[at + 5u].x, rope[at + 6u].x, rope[at + 7u].x);
-    let c = vec4<f32>(rope[at].y, rope[at + 1u].y, rope[at + 2u].y, rope[at + 3u].y);
-    let d = vec4<f32>(rope[at + 4u].y, rope[at + 5u].y, rope[at + 6u].y, rope[at + 7u].y);
-    let turned = Eight(low.lo * a - high.lo * c, low.hi * b - high.hi * d);
-    high = Eight(high.lo * a + low.lo * c, high.hi * b + low.hi * d);
-    low = turned;
+    let sign = select(-1.0, 1.0, second);
+    let c = sign * vec4<f32>(rope[at].y, rope[at + 1u].y, rope[at + 2u].y, rope[at + 3u].y);
+    let d = sign * vec4<f32>(rope[at + 4u].y, rope[at + 5u].y, rope[at + 6u].y, rope[at + 7u].y);
+    own = Eight(own.lo * a + other.lo * c, own.hi * b + other.hi * d);
   }
   if (head < HEADS) {
-    let to = (t * HEADS + head) * (HEAD_DIM / 4u);
-    q[to + j * 2u] = low.lo;
-    q[to + j * 2u + 1u] = low.hi;
-    q[to + (j + lanes) * 2u] = high.lo;
-    q[to + (j + lanes) * 2u + 1u] = high.hi;
+    let to = (t * HEADS + head) * (HEAD_DIM / 4u) + j * 2u;
+    q[to] = own.lo;
+    q[to + 1u] = own.hi;
     return;
   }
   let position = token_position(t);
   // K heads, then V heads: the block's own order.
-  let row = ((head - HEADS) * 16u + position % 16u) * (HEAD_DIM / 8u);
-  store_kv(t, position / 16u, row + j, low);
-  store_kv(t, position / 16u, row + j + lanes, high);
+  store_kv(t, position / 16u, ((head - HEADS) * 16u + position % 16u) * (HEAD_DIM / 8u) + j, own);
 }
 
 // Columns 8 * eight .. + 7 of head `head`, complete but for norm and rope.
@@ -112,5 +106,5 @@ fn column(t: u32, head: u32, eight: u32) -> Eight {
 
 fn store_kv(t: u32, block: u32, vec: u32, value: Eight) {
   let page = step[token_table(t) + block * PAGES_PER_BLOCK + vec / PAGE_VECS];
-  pool_store(page, vec % PAGE_VECS, pack_f16(value));
+  pool_store(page, vec % PAGE_VECS, pack_activation(value));
 }

@@ -1,12 +1,12 @@
+import { NONE } from "../step_words.ts";
+
 /** 32-bit words of one row's result; see sample.wgsl. */
 export const RESULT_WORDS = 48;
 /** Most alternatives a row can report. */
 export const MAX_TOP_LOGPROBS = 20;
-const NONE = 0xffff_ffff;
-
 /** What one row of logits came to. */
 export interface SampleResult {
-  /** The token drawn, null where the row only asked for log probabilities. */
+  /** The token drawn, null where the row only asked for log probabilities or had no finite logit to draw. */
   readonly token: number | null;
   /** Null where they were not asked for. */
   readonly logprobs: TokenLogprobs | null;

@@ -4,8 +4,8 @@
 // Kept, in this order (vLLM's), softmax taken over what the filter before has left:
 //   min_p: p_v >= min_p * max p.  top_k: s_v >= the k-th largest s, so all that equal it.
 //   top_p: the probability of all tokens with a higher score is < top_p, so again all ties or none.
-// -inf and NaN are never drawn; where nothing can be drawn the token is 0. top_p adds probabilities in units of
-// 2^-31, as integers, so that the sum does not depend on the order of addition.
+// -inf and NaN are never drawn; where there is nothing else no token is, and last_token stays. top_p adds
+// probabilities in units of 2^-31, as integers, so that the sum does not depend on the order of addition.
 //
 // Words of row r's parameters, sample_word(r, field):
 //   0 slot                  1 position of the token to draw    2 temperature f32   3 top_k, 0: off
@@ -50,7 +50,7 @@ fn draw(r: u32, lane: u32) -> u32 {
   for (var v = lane; v < VOCAB; v = v + 16u * WORKGROUP) { best = better16(best, row_keys(row, v, VOCAB), v); }
   best = reduce_best(lane, best);
   let temperature = sample_f32(r, 2u);
-  if (temperature < 1.0e-5) { return best.id; }
+  if (temperature < 1.0e-5) { return select(best.id, NONE, best.key < KEY_LEAST); }
 
   let top = number_of(best.key);
   var floor = KEY_LEAST;
@@ -89,7 +89,8 @@ fn draw(r: u32, lane: u32) -> u32 {
     );
     best = better16(best, noisy, v);
   }
-  return reduce_best(lane, best).id;
+  best = reduce_best(lane, best);
+  return select(best.id, NONE, best.key == 0u);
 }
 
 fn row_number(at: u32) -> f32 { return scores[at]; }

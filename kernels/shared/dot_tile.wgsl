@@ -1,14 +1,9 @@
 // Four rows of weights or of A against up to four rows of x, eight columns at a time, and the sum over LANES lanes.
-// Needs: unpack.wgsl, linear.wgsl; ROWS (1: only the first row of x is computed) and LANES (32, 64 or 128).
+// Needs: unpack.wgsl, linear.wgsl, fma8.wgsl; ROWS (1: only the first row of x is computed) and LANES (32, 64 or 128).
 
 // One vec4 a row of x; its components are the four weight rows.
 struct Tile { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
 struct Weights { n0: Eight, n1: Eight, n2: Eight, n3: Eight }
-
-fn fma8(a: Eight, b: Eight, sum: f32) -> f32 {
-  let low = fma(a.lo.w, b.lo.w, fma(a.lo.z, b.lo.z, fma(a.lo.y, b.lo.y, fma(a.lo.x, b.lo.x, sum))));
-  return fma(a.hi.w, b.hi.w, fma(a.hi.z, b.hi.z, fma(a.hi.y, b.hi.y, fma(a.hi.x, b.hi.x, low))));
-}
 
 fn dot_row(sum: vec4<f32>, w: Weights, x: Eight) -> vec4<f32> {
   return vec4<f32>(fma8(w.n0, x, sum.x), fma8(w.n1, x, sum.y), fma8(w.n2, x, sum.z), fma8(w.n3, x, sum.w));

@@ -1,22 +1,10 @@
 // u[row, k, m, j] = w * s * (A_m[j, :] . x[row, :])   for the routed tokens of one work item: LoRA's down
 // projection, carried as extra workgroups of the base projection that reads the same x.
-// An item is 16 rank rows for up to 4 tokens (1 where ROWS is 1), shared by SHRINK_SPLIT workgroups, of which at most
+// An item (shrink_items.wgsl; of one token where ROWS is 1) is shared by SHRINK_SPLIT workgroups, of which at most
 // the first 128 invocations work: groups of LANES lanes along x, a group 4 rank rows.
-// Needs: step, pool, unpack, lora, linear, dot_tile.wgsl; THREADS, the invocations of a workgroup (32 or more).
-const MAX_RANK: u32 = 256u;
+// Needs: shrink_items, pool, unpack, lora, linear, dot_tile.wgsl; THREADS, the invocations of a workgroup (32 or more).
 const SHRINK_THREADS: u32 = min(THREADS, 128u);
 const SHRINK_SPLIT: u32 = 4u * LANES / SHRINK_THREADS;
-
-fn shrink_workgroups() -> u32 {
-  var items = shrink_items();
-  if (HEAD_POOL) { items = head_shrink_items(); }
-  return items * MODULES * SHRINK_SPLIT;
-}
-
-fn shrink_field(item: u32, field: u32) -> u32 {
-  if (HEAD_POOL) { return head_shrink_item(item, field); }
-  return shrink_item(item, field);
-}
 
 fn lora_shrink(work: u32, lane: u32) {
   let item = work / (MODULES * SHRINK_SPLIT);
@@ -61,25 +49,11 @@ fn lora_shrink(work: u32, lane: u32) {
   let token = lane % LANES;
   if (lane < SHRINK_THREADS && token < min(count, 4u)) {
     let entry = pick(entries, token);
-    let row = entry >> 4u;
-    let k = entry & 15u;
-    var weight = 0.0;
-    if (HEAD_POOL) { weight = head_route_weight(x_row(row), k); } else { weight = route_weight(row, k); }
-    let values = weight * part.scale * tile_row(sum, token);
-    let at = ((row * step_routes() + k) * MODULES + m) * MAX_RANK + j0;
+    let values = shrink_weight(entry) * part.scale * tile_row(sum, token);
+    let at = shrink_at(entry, m) + j0;
     if (j0 < part.rank) { u[at] = values.x; }
     if (j0 + 1u < part.rank) { u[at + 1u] = values.y; }
     if (j0 + 2u < part.rank) { u[at + 2u] = values.z; }
     if (j0 + 3u < part.rank) { u[at + 3u] = values.w; }
   }
-}
-
-fn shrink_token(entry: u32) -> u32 {
-  if (HEAD_POOL) { return head_shrink_entry(entry); }
-  return shrink_entry(entry);
-}
-
-// A component by a number that is no literal: indexing would put the vector in memory.
-fn pick(v: vec4<u32>, i: u32) -> u32 {
-  return select(select(v.x, v.y, i == 1u), select(v.z, v.w, i == 3u), i >= 2u);
 }

@@ -30,7 +30,7 @@ fn pack_f16(e: Eight) -> vec4<u32> {
   );
 }
 
-// Activations that projections read: f16 ends at 65504, and what lies beyond is held there rather than made infinite.
+// Activations that projections read, and keys and values: f16 ends at 65504, and what lies beyond is held there rather than made infinite.
 fn pack_activation(e: Eight) -> vec4<u32> {
   let most = vec4<f32>(65504.0);
   return pack_f16(Eight(clamp(e.lo, -most, most), clamp(e.hi, -most, most)));

@@ -55,8 +55,8 @@ export function testChannel(
         accepted++;
       }
     })();
+    while (accepted < capacity) await later(1);
     await later(100);
-    assert(accepted >= capacity, `only ${accepted} messages fitted`);
     assert(accepted <= capacity + options.slack, `${accepted} messages were accepted`);
     assertEquals(pair.sender.trySend(sample(0)), false);
     for (let i = 0; i < total; i++) assertEquals((await pair.receiver.receive()).number, i);
@@ -77,12 +77,17 @@ export function testChannel(
   Deno.test(`${name} tryReceive() tells empty from closed`, async () => {
     await using pair = await open(2);
     assertEquals(pair.receiver.tryReceive(), { state: "empty" });
+    const told = async () => {
+      while (true) {
+        const next = pair.receiver.tryReceive();
+        if (next.state !== "empty") return next;
+        await later(1);
+      }
+    };
     await pair.sender.send(sample(7));
-    await later();
-    assertEquals(pair.receiver.tryReceive(), { state: "ok", value: sample(7) });
+    assertEquals(await told(), { state: "ok", value: sample(7) });
     pair.sender.close();
-    await later();
-    assertEquals(pair.receiver.tryReceive(), { state: "closed", reason: null });
+    assertEquals(await told(), { state: "closed", reason: null });
   });
 
   Deno.test(`${name} close() delivers what was sent before it`, async () => {

@@ -62,7 +62,7 @@ const sequence: BatchFormer.Sequence = {
   priority: -1,
   credit: 128,
 };
-const resident: MemoryManager.ResidentAdapter = {
+const resident: Executor.ResidentAdapter = {
   adapter,
   layerPage: pageId(17),
   headPage: null,
@@ -138,6 +138,7 @@ const planned: MemoryManager.Planned = {
     },
     { kind: "waiting", request },
     { kind: "exhausted", request, neededPages: 4, freePages: 1 },
+    { kind: "crowded", request },
     { kind: "refused", request, error: "unknown adapter" },
   ],
   usage,
@@ -225,7 +226,6 @@ const executorEvents: Samples<Executor.Event> = {
     software: true,
     layerPages: 100,
     headPages: 10,
-    pageBytes: 4096,
     pagesPerBlock: 2,
     maxModelLen: 2048,
     maxLogitRows: 64,
@@ -240,7 +240,6 @@ const loader: Samples<Loader.Command> = {
   load: { kind: "load", adapter, path: "/adapters/upper" },
 };
 const loaderEvents: Samples<Loader.Event> = {
-  loader_ready: { kind: "loader_ready" },
   loaded,
   load_failed,
 };
@@ -256,7 +255,7 @@ const generation: GenerationRequest = {
   echo: false,
 };
 const clientCommands: Samples<ClientCommand> = {
-  generate: { kind: "generate", request: generation },
+  generate: { kind: "generate", requests: [generation] },
   cancel: { kind: "cancel", request },
   consumed: { kind: "consumed", request, tokens: 32 },
 };
@@ -296,6 +295,7 @@ const engineEvents: Samples<EngineEvent> = {
     limits: {
       maxModelLen: 2048,
       poolTokens: 1024,
+      pagesPerBlock: 1,
       device: "llvmpipe",
       software: true,
       provider: "builtin",

@@ -21,7 +21,7 @@ class Nursery {
   /** Ends a child and waits for all that is to come of it, and a little longer for what is not. */
   async end(name: string, order: Order, expected: string): Promise<void> {
     await this.mailboxes.get(name)?.send(order);
-    for (let wait = 0; wait < 200 && this.log.join(" ").length < expected.length; wait++) {
+    for (let wait = 0; wait < 6000 && this.log.join(" ").length < expected.length; wait++) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     await new Promise((resolve) => setTimeout(resolve, 10));

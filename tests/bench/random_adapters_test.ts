@@ -4,7 +4,7 @@ import { llama8b, writeRandomModel } from "../../bench/support/random_model.ts";
 import { adapterDigest } from "../../models/adapter_digest.ts";
 import { Checkpoint } from "../../models/checkpoint.ts";
 import { parseModelConfig } from "../../models/parse_config.ts";
-import { openPeftAdapter } from "../../models/peft_adapter.ts";
+import { openAdapter } from "../support/open_adapter.ts";
 import { halfValues } from "../support/half.ts";
 
 Deno.test("random adapters differ in their bytes, load as PEFT's, and have the ranks in turn", async () => {
@@ -20,7 +20,7 @@ Deno.test("random adapters differ in their bytes, load as PEFT's, and have the r
     for (let i = 0; i < plan.count; i++) {
       const path = `${directory}/${adapterName(i)}`;
       digests.add(await adapterDigest(path));
-      using adapter = openPeftAdapter(path, config, base);
+      using adapter = openAdapter(path, config, base);
       for (const modules of adapter.layers) {
         assertEquals(modules.map(({ module }) => module), ["q", "down"]);
         for (const { rank, matrices } of modules) {

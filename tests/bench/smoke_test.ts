@@ -106,7 +106,11 @@ Deno.test("bench step runs whole steps, and bench peers prints ours alone where 
   ) assert((numbersAfter(text, name)[0] ?? 0) > 0, text);
   assertMatch(text, /^\/no\/such\/python has no torch.*ours only$/m);
   assertMatch(text, /^ +1 +[\d.]+ +- +-$/m);
-  assertMatch(text, /^distinct r=16 on q,k,v,o +[\d.]+ +- +-$/m);
+  // Peers are asked for, and compared with, what the step bench timed.
+  const [batch, timed] = numbersAfter(text, /^distinct r=16 on q,k,v,o +(?=\d+ +[\d.]+ +[\d.]+$)/);
+  assertMatch(text, /^adapters, B=4 /m);
+  const [ours] = numbersAfter(text, /^distinct r=16 on q,k,v,o +(?=[\d.]+ +- +-$)/);
+  assertEquals([batch, ours], [4, timed]);
 });
 
 Deno.test("bench simulate prints its tables beside the paper's", async () => {

@@ -315,3 +315,61 @@ Deno.test("what could not be read is read again, whether it was there at the sta
   const times = (name: string) => reads.filter((path) => path.endsWith(name)).length;
   assertEquals([times("faint-first"), times("faint-later"), times("bad")], [3, 3, 1]);
 });
+
+Deno.test("an adapter that came later, and that the engine can read no more, is read again as others are", async () => {
+  await using directory = await tempDirectory();
+  const { look, registry, told } = await watching(directory.path);
+  await copyAdapter("upper", `${directory.path}/later`);
+  await look(2);
+  const id = registry.get("later")?.id;
+  assert(id && registry.get("later")?.state.kind === "registered");
+  const reads = () => told.filter(({ kind }) => kind === "register").length;
+  const before = reads();
+  await look(2);
+  assertEquals(reads(), before);
+  const error = "Cannot load adapter: too slow";
+  registry.note({ kind: "adapter_rejected", epoch: epoch(2), adapter: id, error, passing: true });
+  await look(2);
+  assertEquals(registry.get("later")?.state.kind, "registered");
+  assertEquals(reads(), before + 1);
+});
+
+Deno.test("AdapterWatcher goes on to others where files do not answer, and takes them when they do", async () => {
+  await using directory = await tempDirectory();
+  for (const name of ["reverse", "upper", "vowels"]) {
+    await copyAdapter(name, `${directory.path}/${name}`);
+  }
+  const { registry, desk } = deskOf(directory.path);
+  const lines: string[] = [];
+  let answer = Promise.withResolvers<void>();
+  const hang = (path: string) => path.endsWith("/upper") ? answer.promise : Promise.resolve();
+  const watcher = new AdapterWatcher({
+    ...{ directory: directory.path, registry, desk, parent: "demo", retryMs: 0, patienceMs: 30 },
+    print: (line) => lines.push(line),
+    files: {
+      // In memory: what does answer does so before any timer.
+      signature: (path) => hang(path).then(() => path),
+      digest: (path) => Promise.resolve(path),
+      isWhole: () => Promise.resolve(true),
+    },
+  });
+  const names = () => registry.list().map(({ name }) => name).sort();
+  await watcher.start();
+  assertEquals(names(), ["reverse", "vowels"]);
+  await watcher.look(); // does not ask what has not answered again
+  assertEquals(lines.length, 1);
+  assert(lines[0]?.includes("its files did not answer within 0.03 s"), lines[0]);
+  answer.resolve();
+  for (let i = 0; i < 4; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    await watcher.look();
+    await watcher.settled();
+  }
+  assertEquals(names(), ["reverse", "upper", "vowels"]);
+  answer = Promise.withResolvers();
+  await Deno.remove(`${directory.path}/vowels`, { recursive: true });
+  await watcher.look();
+  await watcher.settled();
+  assertEquals(names(), ["reverse", "upper"]);
+  answer.resolve();
+});

@@ -46,6 +46,7 @@ Deno.test("parseConfig() names the option, the value and what was expected", () 
     ["port", "8e3", "expected a whole number"],
     ["max-running", "0", "expected at least 1"],
     ["max-batch-tokens", "-5", "expected a whole number"],
+    ["max-batch-tokens", "32", "expected at least --max-running, 64"],
     ["pool-bytes", "lots", "expected a number of bytes such as 512MiB or 40GB"],
     ["gpu", "cuda", "expected auto, builtin or dawn"],
     ["dtype", "int4", "expected auto, f16, bf16 or int8"],

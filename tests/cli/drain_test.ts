@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { engineProcesses } from "../support/engine_processes.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
 /** An answer of hundreds of tokens: the demo repeats a long word, and never finds the end of this one. */
@@ -15,6 +16,14 @@ function complete(server: TestServer, stream: boolean): Promise<Response> {
       stream,
     }),
   });
+}
+
+/** Holds the engine still: a stream that has begun cannot end meanwhile, however fast the machine. */
+async function pauseEngine(server: TestServer): Promise<() => void> {
+  const [engine] = await engineProcesses(server.child.pid);
+  assert(engine !== undefined);
+  Deno.kill(engine, "SIGSTOP");
+  return () => Deno.kill(engine, "SIGCONT");
 }
 
 async function health(server: TestServer): Promise<{ code: number; body: string }> {
@@ -34,8 +43,9 @@ Deno.test("/health is 503 until the engine is there, and requests are refused as
 });
 
 Deno.test("SIGTERM lets the stream that runs finish, refuses others, and ends with 0", async () => {
-  await using server = await startServer();
+  await using server = await startServer({ args: ["--drain-seconds", "300"] });
   assertEquals(await health(server), { code: 200, body: '{"status":"ok"}' });
+  const goOn = await pauseEngine(server);
   const stream = await complete(server, true);
   const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
   assert(reader);
@@ -49,6 +59,7 @@ Deno.test("SIGTERM lets the stream that runs finish, refuses others, and ends wi
   assertEquals(refused.status, 503);
   await refused.body?.cancel();
   assertMatch((await health(server)).body, /shutting down/);
+  goOn();
   for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value;
   assert(text.endsWith("data: [DONE]\n\n"), text.slice(-200));
   assertMatch(text, /"finish_reason":"(stop|length)"/);
@@ -57,12 +68,14 @@ Deno.test("SIGTERM lets the stream that runs finish, refuses others, and ends wi
 
 Deno.test("a stream that is not done at the deadline ends with an error, and the process with 0", async () => {
   await using server = await startServer({ args: ["--drain-seconds", "0"] });
+  const goOn = await pauseEngine(server);
   const stream = await complete(server, true);
   const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
   assert(reader);
   let text = (await reader.read()).value ?? "";
   const stopped = server.stop();
   for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value;
+  goOn();
   assertStringIncludes(text, "shutting down");
   assertEquals(await stopped, 0);
 });

@@ -16,6 +16,7 @@ function observe(...events: EngineEvent[]): string[] {
     registry,
     metrics: {
       load: (load) => seen.push(`load ${load.steps}`),
+      lost: () => seen.push("load 0"),
       limits: ({ poolTokens }) => seen.push(`pool of ${poolTokens}`),
     },
     progress: {
@@ -36,11 +37,18 @@ function observe(...events: EngineEvent[]): string[] {
 const ready = (software: boolean): EngineEvent => ({
   kind: "engine_ready",
   epoch,
-  limits: { maxModelLen: 512, poolTokens: 64, device: "A card", software, provider: "builtin" },
+  limits: {
+    maxModelLen: 512,
+    poolTokens: 64,
+    pagesPerBlock: 1,
+    device: "A card",
+    software,
+    provider: "builtin",
+  },
 });
 
 Deno.test("observeEngine() warns loudly of a software adapter, and of nothing on a GPU", () => {
-  const line = "Ready on A card (builtin), sequences of up to 512 tokens.";
+  const line = "Ready on A card (builtin), sequences of up to 512 tokens, a pool of 64 tokens.";
   assertEquals(observe(ready(false)), ["pool of 64", line]);
   assertEquals(observe(ready(true)), [
     "pool of 64",
@@ -52,8 +60,8 @@ Deno.test("observeEngine() warns loudly of a software adapter, and of nothing on
 Deno.test("observeEngine() tells a lost engine, but not the end of one that cannot start", () => {
   const lost: EngineEvent = { kind: "engine_lost", epoch, reason: "it was ended by SIGKILL" };
   const hopeless: EngineEvent = { kind: "start_failed", epoch, error: "Cannot size the pool" };
-  assertEquals(observe(lost), ["The engine is lost: it was ended by SIGKILL"]);
-  assertEquals(observe(hopeless, lost), ["The engine cannot run: Cannot size the pool"]);
+  assertEquals(observe(lost), ["load 0", "The engine is lost: it was ended by SIGKILL"]);
+  assertEquals(observe(hopeless, lost), ["The engine cannot run: Cannot size the pool", "load 0"]);
 });
 
 Deno.test("observeEngine() names a rejected adapter by its name, and counts it as done", () => {
@@ -65,6 +73,14 @@ Deno.test("observeEngine() names a rejected adapter by its name, and counts it a
   assertEquals(observe({ kind: "adapter_registered", epoch, adapter: id, rank: 8, bytes: 9 }), [
     "[adapters 1/1 adapters]",
   ]);
+});
+
+Deno.test("observeEngine() says nothing of what an engine that comes after another one registers again", () => {
+  const registered: EngineEvent = {
+    ...{ kind: "adapter_registered", epoch, adapter: id },
+    ...{ rank: 8, bytes: 9 },
+  };
+  assertEquals(observe(registered, registered), ["[adapters 1/1 adapters]"]);
 });
 
 Deno.test("observeEngine() passes progress to the bars and load to the metrics", () => {

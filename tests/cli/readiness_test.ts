@@ -5,7 +5,7 @@ import { readiness } from "../../cli/readiness.ts";
 import { adapterId, epoch as epochOf } from "../../memory/ids.ts";
 
 Deno.test("readiness() follows the engine, waits once for the first adapters, and ends with the drain", () => {
-  const router = { engine: { phase: "starting", limits: null, load: null, reason: null } } as {
+  const router = { engine: { phase: "starting", limits: null, reason: null } } as {
     engine: EngineStatus;
   };
   const registry = new AdapterRegistry();

@@ -44,7 +44,7 @@ const { software } = await testDevice();
 const compiler = await testCompiler();
 const variants = (headDim: number) => {
   const best = prefillVariant(compiler, headDim);
-  const plain = prefillVariant({ matrices: null, workgroupBytes: 0 }, headDim);
+  const plain = prefillVariant({ matrices: null, workgroupBytes: 0, lanes: 0 }, headDim);
   if (best.kernel === plain.kernel) return [plain];
   // Mesa takes minutes to compile what wide heads write out.
   return software && headDim > 80 ? [plain] : [plain, best];

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { paceDawn, pauseFor } from "../../kernels/dawn_pace.ts";
+import { DueTime, paceDawn } from "../../kernels/dawn_pace.ts";
 
 /** Turns of `setImmediate` until `milliseconds` have passed. */
 async function turns(milliseconds: number): Promise<number> {
@@ -33,10 +33,44 @@ Deno.test("a paced thread takes few turns while it waits for a result, and as ma
   }
 });
 
-Deno.test("pauseFor() sleeps until shortly before the shortest of the last waits is over, then ever longer", () => {
-  assertEquals(pauseFor(0, [40, 10, 20]), 9);
-  assertEquals(pauseFor(3, [40, 10, 20]), 6);
-  const later = [9, 20, 40].map((elapsed) => pauseFor(elapsed, [40, 10, 20]));
-  assertEquals(later, [9 / 32, 20 / 32, 1]);
-  assertEquals(pauseFor(0, []), 0.02);
+Deno.test("a result is slept for until shortly before the shortest of the last waits is over, then ever longer", () => {
+  const due = new DueTime();
+  for (const wait of [40, 10, 20]) due.waited(wait, 5);
+  assertEquals([due.sleep(0, 0), due.sleep(3, 0)], [9, 6]);
+  assertEquals([9, 20, 40].map((elapsed) => due.sleep(elapsed, 1)), [9 / 32, 20 / 32, 1]);
+  for (let i = 0; i < 8; i++) due.waited(30, 5);
+  assertEquals(due.sleep(0, 0), 27);
+});
+
+Deno.test("before anything is known, the first look comes at once", () => {
+  assertEquals(new DueTime().sleep(0, 0), 0);
+});
+
+/** Waits for results that are there after `ready`, where a sleep lasts 0.1 longer than it should. */
+function waits(due: DueTime, ready: number, count: number): number[] {
+  return Array.from({ length: count }, () => {
+    let [elapsed, looks] = [0, 0];
+    do {
+      const sleep = due.sleep(elapsed, looks++);
+      elapsed += sleep > 0 ? sleep + 0.1 : 0.01;
+    } while (elapsed < ready);
+    due.waited(elapsed, looks);
+    return elapsed;
+  });
+}
+
+Deno.test("results that are ready sooner than they were are soon not slept for any longer than they take", () => {
+  for (const [before, ready] of [[20, 0], [20, 0.5], [20, 3]] as const) {
+    const due = new DueTime();
+    waits(due, before, 8);
+    const last = waits(due, ready, 40).slice(-20);
+    assert(Math.max(...last) < 1.1 * ready + 0.25, `${ready}: ${last}`);
+  }
+});
+
+Deno.test("results that take longer than they did are slept for in one piece, but for a few looks", () => {
+  const due = new DueTime();
+  waits(due, 0, 8);
+  waits(due, 5, 8);
+  assert(due.sleep(0, 0) > 4 && due.sleep(0, 0) < 5);
 });

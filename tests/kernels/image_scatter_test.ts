@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import {
   imageScatter,
-  imageScatterWork,
+  imageScatterWorkgroups,
   SCATTER_LANES,
 } from "../../kernels/image_scatter/image_scatter.ts";
 import { dispatch, downloadU32, upload } from "../support/gpu.ts";
@@ -33,7 +33,7 @@ async function scatter(pools: readonly [GPUBuffer, GPUBuffer][], first: number, 
       { WORKGROUP: SCATTER_LANES, PAGE_VECS: PAGE_BYTES / 16, SLAB_PAGES },
       { copy_index, job, staged, pool0, pool1 },
       // More workgroups than the slice has pages of this copy: the others must do nothing.
-      imageScatterWork(PAGE_BYTES / 16, PAGES),
+      imageScatterWorkgroups(PAGE_BYTES / 16, PAGES),
     );
   }
 }

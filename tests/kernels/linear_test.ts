@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { linearVariants } from "../../actors/executor/linear_variants.ts";
 import { grid } from "../../kernels/grid.ts";
-import { WEIGHT_DTYPES } from "../../kernels/linear.ts";
+import { type LinearKernel, WEIGHT_DTYPES } from "../../kernels/linear.ts";
+import { linearMatrix, linearMatrixHeader } from "../../kernels/linear_matrix/linear_matrix.ts";
 import { assertClose } from "../support/close.ts";
 import { dispatch, downloadF32, testCompiler, testDevice, upload } from "../support/gpu.ts";
 import { toHalves } from "../support/half.ts";
@@ -10,6 +11,7 @@ import {
   loraStep,
   placeAdapters,
   routeEach,
+  routePairs,
   shrinkOracle,
   TEST_PAGE_BYTES,
 } from "../support/lora_fixture.ts";
@@ -31,8 +33,33 @@ const sumsOf = (header: Readonly<Record<string, number>>): number => {
   const { TILE_ROWS = 0, TILE_OUTS = 0, ROW_GROUPS = 1, OUT_GROUPS = 1, MATRIX = 1 } = header;
   return TILE_ROWS * TILE_OUTS / (ROW_GROUPS * OUT_GROUPS * MATRIX ** 2);
 };
+/** The ways of large tiles to shrink, with one group of lanes and with two, on tiles that Mesa compiles in time. */
+const { matrices } = await testCompiler();
+const largeShrinks = (software && matrices ? [[1, 4, 2], [2, 8, 2]] as const : []).map(
+  ([ROW_GROUPS, OUT_GROUPS, K_GROUPS], i) => {
+    const [TILE_ROWS, SLICE, BUFFERS] = i === 0 ? [16, 128, 1] as const : [32, 64, 2] as const;
+    const tile = { TILE_ROWS, TILE_OUTS: 64, SLICE, SPLIT: 1, BUFFERS };
+    const tiling = { ...tile, ROW_GROUPS, OUT_GROUPS, K_GROUPS };
+    const header: Readonly<Record<string, number>> = linearMatrixHeader(
+      tiling,
+      matrices ?? { size: 0, subgroup: 0 },
+    );
+    return {
+      kernel: linearMatrix as LinearKernel,
+      header: { ...header, RANKS: i === 0 ? 8 : 4, SHRINK_SPLIT: 1 } as typeof header,
+      planes: 1,
+      work: (rows: number, out: number, shrinkWork: number) =>
+        Math.ceil(rows / TILE_ROWS) * Math.ceil(out / 64) + shrinkWork,
+    };
+  },
+);
 const seenVariants = new Set<string>();
-for (const { kernel, header, planes, work } of linearVariants(await testCompiler())) {
+for (
+  const { kernel, header, planes, work } of [
+    ...linearVariants(await testCompiler()),
+    ...largeShrinks,
+  ]
+) {
   const variant = [kernel.name, ...Object.values(header)].join(" ");
   if (seenVariants.has(variant) || (software && sumsOf(header) > 16)) continue;
   seenVariants.add(variant);
@@ -59,7 +86,12 @@ for (const { kernel, header, planes, work } of linearVariants(await testCompiler
             )
           );
           const fixture = placeAdapters(random, adapters);
-          const routing = routeEach(assignAdapters(workload, tokens, adapters.length));
+          const assigned = assignAdapters(workload, tokens, adapters.length);
+          // Seven tokens mix two adapters each, others have one.
+          const routes = tokens === 7 ? 2 : 1;
+          const routing = routes === 1
+            ? routeEach(assigned)
+            : routePairs(assigned, adapters.length);
           const step = loraStep(fixture, routing, 64);
           const items = step[12] ?? 0;
           const xs = toHalves(randomFloats(random, tokens * IN), "f16");
@@ -67,7 +99,7 @@ for (const { kernel, header, planes, work } of linearVariants(await testCompiler
           const w = toWeights(randomFloats(random, OUT * IN), OUT, dtype);
           const sums = planes * tokens * OUT;
           const y = await upload(new Float32Array(sums + BEHIND).fill(NaN));
-          const u = await upload(new Float32Array(tokens * 3 * 256).fill(NaN));
+          const u = await upload(new Float32Array(tokens * routes * 3 * 256).fill(NaN));
           await dispatch(
             kernel,
             {
@@ -112,14 +144,14 @@ for (const { kernel, header, planes, work } of linearVariants(await testCompiler
           assertClose(total, expected, TOLERANCE, "W x");
           assertEquals(seenY.subarray(sums), new Float32Array(BEHIND).fill(NaN));
 
-          const down = await downloadF32(u, tokens * 3 * 256);
+          const down = await downloadF32(u, tokens * routes * 3 * 256);
           const seen: number[] = [];
           const meant: number[] = [];
-          routing.forEach((routes, t) => {
-            for (const { adapter, weight } of routes) {
+          routing.forEach((mixed, t) => {
+            for (const [k, { adapter, weight }] of mixed.entries()) {
               adapters[adapter]?.forEach((part, m) => {
                 if (!part) return;
-                const at = (t * 3 + m) * 256;
+                const at = ((t * routes + k) * 3 + m) * 256;
                 seen.push(...down.subarray(at, at + part.rank));
                 meant.push(
                   ...shrinkOracle(part, weight, x.subarray(t * IN, (t + 1) * IN)),

@@ -1,3 +1,4 @@
+import { assertEquals } from "@std/assert";
 import { grid } from "../../kernels/grid.ts";
 import { ropeKv, ropeKvWork } from "../../kernels/rope_kv/rope_kv.ts";
 import { assertClose } from "../support/close.ts";
@@ -146,3 +147,35 @@ for (const { heads, kvHeads, headDim, bias: hasBias, norm } of shapes) {
     });
   }
 }
+
+Deno.test("rope_kv keeps K and V finite where f16 does not reach", async () => {
+  const random = randomSource(1);
+  const fixture = placeAdapters(random, [], { pages: 2 });
+  const step = loraStep(fixture, [[]], 16, { tokens: [0, 0, 0, 0], blockTables: [[1]] });
+  const qkv = new Float32Array(3 * 16);
+  qkv[16] = 7e4; // of K
+  qkv[32 + 5] = -3e38; // of V
+  const pool1 = await upload(fixture.slabs[1]);
+  await dispatch(
+    ropeKv,
+    {
+      ...{ HEADS: 1, KV_HEADS: 1, HEAD_DIM: 16, QKV_BIAS: 0, QK_NORM: 0, EPS, PAGES_PER_BLOCK: 1 },
+      ...{ PAGE_VECS: TEST_PAGE_BYTES / 16, SLAB_PAGES: fixture.slabPages },
+    },
+    {
+      step: await upload(step),
+      qkv: await upload(qkv),
+      u: await upload(new Float32Array(3 * 256)),
+      bias: await upload(new Float32Array(48)),
+      norms: await upload(new Float32Array(32)),
+      rope: await upload(Float32Array.from({ length: 16 }, (_, i) => 1 - i % 2)), // cos 1, sin 0
+      pool0: await upload(fixture.slabs[0]),
+      pool1,
+      q: await upload(new Float32Array(16)),
+    },
+    grid(ropeKvWork(1, 1, 1, 16)),
+  );
+  const words = new Uint32Array(await downloadU32(pool1, fixture.slabs[1].length));
+  const halves = new Float16Array(words.buffer);
+  assertEquals([halves[0], halves[16 * 16 + 5]], [65504, -65504]);
+});

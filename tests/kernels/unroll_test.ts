@@ -21,5 +21,6 @@ Deno.test("unroll() leaves a text without loops as it is", () => {
 Deno.test("unroll() names the line of what it cannot close or count", () => {
   assertThrows(() => unroll("x\n#for i in N", { N: 1 }), SyntaxError, "line 2: #for i in N");
   assertThrows(() => unroll("#for i in N\n#end", {}), SyntaxError, "no count is named N");
+  assertThrows(() => unroll("#for i in N\n#end", { N: 0.5 }), SyntaxError, "N is 0.5, no whole");
   assertThrows(() => unroll("x\n#end", {}), SyntaxError, "#end closes no loop, received line 2");
 });

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Device } from "../../kernels/device.ts";
 import { UploadRing } from "../../kernels/upload_ring.ts";
@@ -42,3 +42,31 @@ for (const [name, open] of Object.entries(WAYS)) {
     );
   });
 }
+
+Deno.test("UploadRing is not ready right after a write that waited for its only slot", async () => {
+  const target = await upload(new Uint32Array(WORDS));
+  const ring = new UploadRing({ ...await testDevice(), pace: null }, WORDS * 4, 1);
+  const fill = (memory: Uint8Array) => void memory.fill(1);
+  for (let i = 0; i < 3; i++) {
+    await ring.write(target, 0, WORDS * 4, fill);
+    // What follows a map says so within a few microtasks; a map takes longer.
+    for (let turn = 0; turn < 4; turn++) await Promise.resolve();
+    assert(!ring.ready, `after write ${i}`);
+  }
+  await ring.end();
+});
+
+Deno.test("UploadRing is ready for as many writes as it has slots, and again when the first was copied", async () => {
+  const target = await upload(new Uint32Array(WORDS));
+  const ring = new UploadRing(await testDevice(), WORDS * 4, 2);
+  const fill = (memory: Uint8Array) => void memory.fill(1);
+  for (let i = 0; i < 2; i++) {
+    assert(ring.ready);
+    await ring.write(target, 0, WORDS * 4, fill);
+  }
+  assert(!ring.ready);
+  await ring.write(target, 0, WORDS * 4, fill); // waits for the first
+  await downloadU32(target, WORDS);
+  while (!ring.ready) await new Promise((resolve) => setTimeout(resolve, 1));
+  await ring.end();
+});

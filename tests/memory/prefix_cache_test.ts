@@ -253,9 +253,10 @@ Deno.test("forgetting adapters without cached blocks takes no look at those of a
       sequences.close(`${i}`);
     }
   });
-  const forgetting = timeOf(() => {
+  const forget = () => {
     for (let i = 0; i < 500; i++) sequences.cache.drop(adapterId(`never used ${i}`));
-  });
+  };
+  const forgetting = Math.min(timeOf(forget), timeOf(forget), timeOf(forget));
   assert(forgetting < filling, `${forgetting} ms for 500 of them, ${filling} ms to fill the cache`);
   sequences.cache.drop(adapterId("adapter 3"));
   sequences.check();
@@ -275,9 +276,11 @@ Deno.test("the oldest of many blocks is found as fast when most of them are gone
     for (let i = 0; i < count && sequences.cache.oldest !== null; i++) sequences.cache.evict();
     return performance.now() - start;
   };
+  // The least of several: another process may run in the midst of any.
+  const least = () => Math.min(...Array.from({ length: 5 }, () => timeOf(1000)));
   timeOf(2000);
-  const early = timeOf(5000);
+  const early = least();
   timeOf(30_000);
-  const late = timeOf(5000);
-  assert(late < 4 * early, `${late} ms for 5000, ${early} ms before`);
+  const late = least();
+  assert(late < 4 * early, `${late} ms for 1000, ${early} ms before`);
 });

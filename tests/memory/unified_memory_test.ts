@@ -49,6 +49,17 @@ Deno.test("plan() grants pages and places the adapters, and names the uploads", 
   assertEquals(new Set(pages).size, 5);
 });
 
+Deno.test("keepAdapter() leaves room for the largest other adapter and a sequence, and asks for no more", () => {
+  const [three, four] = [adapterId("three"), adapterId("four")];
+  assertEquals(memory().keepAdapter(three, 16), null, "3 + 4 + 1 of 8 pages");
+  assertEquals(memory().keepAdapter(four, 16), null, "4 + 3 + 1");
+  const refused = "Cannot hold adapter four for good, beside others and a sequence of 17 tokens: " +
+    "the pool has 8 pages in all, received a need of 9";
+  assertEquals(memory().keepAdapter(four, 17), refused);
+  const both = memory();
+  assertEquals([both.keepAdapter(three, 16), both.keepAdapter(four, 16)], [null, null], "7 + 1");
+});
+
 Deno.test("plan() uploads an adapter once for all requests that use it", () => {
   const m = memory();
   const { uploads } = m.plan([want("a", 1, ["three"]), want("b", 1, ["three", "three"])], 1);

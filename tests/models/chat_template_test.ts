@@ -85,6 +85,27 @@ Deno.test("two messages that a template sets side by side do not make a control 
   }
 });
 
+Deno.test("messages with every character that could mark them are the client's mistake", () => {
+  const range = (low: number, high: number) =>
+    String.fromCharCode(...Array.from({ length: high - low + 1 }, (_, i) => low + i));
+  const all = range(0xe000, 0xf8ff) + range(0xfdd0, 0xfdef);
+  const template = new ChatTemplate("{{ messages[0].content }}", {}, ["<|eot_id|>"]);
+  const render = (content: string) => template.render([{ role: "user", content }], prompt).text;
+  assertEquals(render(all.slice(1)), all.slice(1));
+  assertThrows(() => render(all), ChatTemplateError, "received all of them");
+});
+
+Deno.test("a template sees who speaks, as text", async () => {
+  const tokenizer = await Tokenizer.load(tokenizerDirectory("llama3"));
+  const source = "{% for m in messages %}{{ m.name if m.name is defined else m.role }}: " +
+    "{{ m.content }};{% endfor %}";
+  const template = new ChatTemplate(source, {}, ["<|eot_id|>"]);
+  const named = { role: "user", content: "hi", name: "<|eot_id|>" };
+  const rendered = template.render([named, { role: "user", content: "ho" }], prompt);
+  assertEquals(rendered.text, "<|eot_id|>: hi;user: ho;");
+  assert(!tokenizer.encodeChat(rendered).some((id) => tokenizer.isSpecial(id)));
+});
+
 Deno.test("a template sees that there are no tools and no documents", () => {
   const source =
     "{% if tools is none and documents is none and bos_token is not defined %}none{% endif %}";

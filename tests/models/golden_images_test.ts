@@ -4,7 +4,7 @@ import { Checkpoint } from "../../models/checkpoint.ts";
 import { HEAD_MODULES, LAYER_MODULES, moduleShape } from "../../models/model_config.ts";
 import { packAdapter } from "../../models/pack_adapter.ts";
 import { loadModelConfig } from "../../models/parse_config.ts";
-import { openPeftAdapter } from "../../models/peft_adapter.ts";
+import { openAdapter } from "../support/open_adapter.ts";
 import { SafetensorsFile } from "../../models/safetensors.ts";
 import { ARCHITECTURES, goldens } from "../support/goldens.ts";
 import { readImage } from "../support/read_image.ts";
@@ -58,7 +58,7 @@ for (const architecture of ARCHITECTURES) {
     assert(adapters.length >= 11);
     for (const adapter of adapters) {
       using file = SafetensorsFile.open(`${directory}/${adapter}/adapter_model.safetensors`);
-      using opened = openPeftAdapter(`${directory}/${adapter}`, config, base);
+      using opened = openAdapter(`${directory}/${adapter}`, config, base);
       const image = packAdapter(opened, config, pageGeometry(config.kvHeads, config.headDim));
       const checked = new Set<string>();
       const check = (

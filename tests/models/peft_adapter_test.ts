@@ -1,10 +1,18 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { z } from "zod";
 import { pageGeometry } from "../../models/adapter_image.ts";
 import { Checkpoint } from "../../models/checkpoint.ts";
 import { packAdapter } from "../../models/pack_adapter.ts";
 import { loadModelConfig } from "../../models/parse_config.ts";
-import { openPeftAdapter } from "../../models/peft_adapter.ts";
+import { readAdapterFiles } from "../../models/adapter_files.ts";
+import { parsePeftAdapter } from "../../models/peft_adapter.ts";
+import { openAdapter } from "../support/open_adapter.ts";
 import { ARCHITECTURES, goldenDirectory, goldens } from "../support/goldens.ts";
 import { ODD_MODEL } from "../support/read_image.ts";
 import { inDirectory, type TensorData, writeSafetensors } from "../support/write_safetensors.ts";
@@ -16,13 +24,13 @@ const REPORTS: Record<string, string> = {
 };
 
 for (const architecture of ARCHITECTURES) {
-  Deno.test(`openPeftAdapter() takes every adapter that PEFT saved for ${architecture}`, async () => {
+  Deno.test(`parsePeftAdapter() takes every adapter that PEFT saved for ${architecture}`, async () => {
     const { directory, cases } = goldens(architecture);
     const config = await loadModelConfig(directory);
     using base = Checkpoint.open(directory);
     for (const { adapter } of Object.values(cases)) {
       if (adapter === null) continue;
-      using files = openPeftAdapter(`${directory}/${adapter}`, config, base);
+      using files = openAdapter(`${directory}/${adapter}`, config, base);
       const image = packAdapter(files, config, pageGeometry(config.kvHeads, config.headDim));
       assert(image.maxRank > 0);
     }
@@ -39,24 +47,26 @@ const Bad = z.object({
 const bad = Bad.parse(JSON.parse(Deno.readTextFileSync(`${goldenDirectory("bad")}/expected.json`)));
 
 for (const [name, { file, key, word }] of Object.entries(bad.cases)) {
-  Deno.test(`openPeftAdapter() refuses ${name}${REPORTS[name] ?? ""}, naming file, key and reason`, async () => {
+  Deno.test(`parsePeftAdapter() refuses ${name}${REPORTS[name] ?? ""}, naming file, key and reason`, async () => {
     const directory = goldenDirectory(bad.model);
     const config = await loadModelConfig(directory);
     using base = Checkpoint.open(directory);
-    const { message } = assertThrows(() => {
-      using files = openPeftAdapter(`${goldenDirectory("bad")}/${name}`, config, base);
-      packAdapter(files, config, pageGeometry(config.kvHeads, config.headDim));
+    const { message } = await assertRejects(async () => {
+      const files = await readAdapterFiles(`${goldenDirectory("bad")}/${name}`, Infinity);
+      using adapter = parsePeftAdapter(files, config, base);
+      packAdapter(adapter, config, pageGeometry(config.kvHeads, config.headDim));
     }, Error);
     for (const part of ["Cannot", file, key ?? "", word]) assertStringIncludes(message, part);
   });
 }
 
-Deno.test("openPeftAdapter() asks for the config of a directory that has none", async () => {
+Deno.test("readAdapterFiles() asks for the config of a directory that has none", async () => {
   const directory = goldenDirectory("llama");
-  const config = await loadModelConfig(directory);
-  using base = Checkpoint.open(directory);
-  assertThrows(() => openPeftAdapter(directory, config, base), TypeError, "adapter_config.json");
-  assertEquals(base.find("no.such.tensor"), null);
+  await assertRejects(
+    () => readAdapterFiles(directory, Infinity),
+    TypeError,
+    "adapter_config.json",
+  );
 });
 
 type Tensors = Record<string, TensorData>;
@@ -94,13 +104,13 @@ function open(tensors: Tensors, change: Record<string, unknown> = {}) {
       "model.embed_tokens.weight": zeros(vocabSize, hiddenSize),
     });
     using base = Checkpoint.open(directory);
-    using files = openPeftAdapter(directory, ODD_MODEL, base);
+    using files = openAdapter(directory, ODD_MODEL, base);
     return { layers: files.layers, head: files.head };
   });
 }
 const both = { ...linear(Q0, 4, 48, 40), ...linear(Q1, 4, 48, 40) };
 
-Deno.test("openPeftAdapter() refuses tensors that target_modules does not name, which PEFT would drop (vLLM #34186, vLLM #55193)", () => {
+Deno.test("parsePeftAdapter() refuses tensors that target_modules does not name, which PEFT would drop (vLLM #34186, vLLM #34591, vLLM #41754, vLLM #55193)", () => {
   const extra = { ...both, ...linear("model.layers.1.mlp.down_proj", 4, 40, 56) };
   assertThrows(
     () => open(extra),
@@ -114,13 +124,13 @@ Deno.test("openPeftAdapter() refuses tensors that target_modules does not name, 
   ]]);
 });
 
-Deno.test("openPeftAdapter() refuses an adapter that lacks a module which target_modules names", () => {
+Deno.test("parsePeftAdapter() refuses an adapter that lacks a module which target_modules names", () => {
   const half = linear(Q1, 4, 48, 40);
   assertThrows(() => open(half), TypeError, `is missing, received ${key(Q0)}`);
   assertEquals(open(half, { layers_to_transform: [1] }).layers.map(({ length }) => length), [0, 1]);
 });
 
-Deno.test("openPeftAdapter() takes embeddings of a tied model for the lookup alone, as PEFT does", () => {
+Deno.test("parsePeftAdapter() takes embeddings of a tied model for the lookup alone, as PEFT does", () => {
   const targets = { target_modules: ["embed_tokens"] };
   const copy = key("model.embed_tokens.base_layer.weight");
   const { head } = open({ ...embedding(4), [copy]: zeros(24, 40) }, targets);
@@ -134,7 +144,7 @@ Deno.test("openPeftAdapter() takes embeddings of a tied model for the lookup alo
   assertThrows(() => open(linearKeys, targets), TypeError, "an unknown tensor for this module");
 });
 
-Deno.test("openPeftAdapter() refuses parts that the config does not know of, and wrong ranks and types", () => {
+Deno.test("parsePeftAdapter() refuses parts that the config does not know of, and wrong ranks and types", () => {
   const refused = (tensors: Tensors, word: string, change = {}) =>
     assertThrows(() => open({ ...both, ...tensors }, change), TypeError, word);
   refused({ [key(`${Q0}.lora_magnitude_vector`)]: zeros(48) }, "a magnitude needs use_dora");
@@ -156,7 +166,7 @@ Deno.test("openPeftAdapter() refuses parts that the config does not know of, and
   });
 });
 
-Deno.test("openPeftAdapter() takes DoRA on embed_tokens, a magnitude a column, and on lm_head, a magnitude a token", () => {
+Deno.test("parsePeftAdapter() takes DoRA on embed_tokens, a magnitude a column, and on lm_head, a magnitude a token", () => {
   const { vocabSize, hiddenSize } = ODD_MODEL;
   const change = { use_dora: true, target_modules: ["embed_tokens", "lm_head"] };
   const tensors = (columns: number, tokens: number): Tensors => ({
@@ -178,14 +188,15 @@ Deno.test("openPeftAdapter() takes DoRA on embed_tokens, a magnitude a column, a
   }
 });
 
-Deno.test("openPeftAdapter() refuses a directory without tensors or without a config it can read", () =>
+Deno.test("parsePeftAdapter() refuses a directory without tensors or without a config it can read", () =>
   inDirectory((directory) => {
     assertThrows(() => open({}), TypeError, "it has no LoRA tensors");
     const config = `${directory}/adapter_config.json`;
     Deno.writeTextFileSync(config, "{");
+    writeSafetensors(`${directory}/adapter_model.safetensors`, both);
     using base = Checkpoint.open(goldenDirectory("llama"));
     assertThrows(
-      () => openPeftAdapter(directory, ODD_MODEL, base),
+      () => openAdapter(directory, ODD_MODEL, base),
       SyntaxError,
       `${config} is not JSON`,
     );

@@ -54,6 +54,8 @@ const REFUSED: readonly (readonly [change: Record<string, unknown>, why: string]
   [{ r: 0 }, "r: "],
   [{ r: "8" }, "r: "],
   [{ lora_alpha: undefined }, "lora_alpha: "],
+  [{ lora_alpha: 1e300 }, "lora_alpha: "],
+  [{ lora_alpha: 1e-60 }, "lora_alpha: "],
   [{ bias: "all" }, "bias: "],
   [{ bias: "lora_only" }, "bias: "],
   [{ fan_in_fan_out: true }, "fan_in_fan_out: "],

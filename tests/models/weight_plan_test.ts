@@ -22,7 +22,8 @@ for (const architecture of ARCHITECTURES) {
     using checkpoint = Checkpoint.open(directory);
     const plan = weightPlan(config);
     const dtype = checkWeights(checkpoint, plan, config.tiedEmbeddings);
-    assertEquals(dtype, config.dtype === "float16" ? "f16" : "bf16");
+    const stored = checkpoint.find("model.embed_tokens.weight")?.dtype;
+    assertEquals(dtype, stored === "F16" ? "f16" : "bf16");
     const filled = new Map<string, number>();
     for (const { buffer, offset, bytes } of streamWeights(checkpoint, plan, dtype)) {
       assertEquals(offset, filled.get(buffer) ?? 0);

@@ -150,7 +150,13 @@ Deno.test("a page that an admin looks at cannot change adapters where the listen
     const { error } = await refused.json();
     assertEquals([error.code, error.message.includes(origin)], ["cross_origin", true]);
   }
-  assertEquals((await app.request(LOAD, from("http://localhost"))).status, 200);
+  // A page may make its own name lead here.
+  const rebound = new URL(LOAD, "http://elsewhere.example:8001");
+  assertEquals((await app.request(rebound, from(rebound.origin))).status, 403);
+  for (const own of ["http://localhost", "http://127.0.0.1:8001", "http://[::1]:8001"]) {
+    adapters.names.clear();
+    assertEquals((await app.request(new URL(LOAD, own), from(own))).status, 200, own);
+  }
 });
 
 Deno.test("GET /v1/adapters tells a tenant of what it may use, and of nobody's paths", async () => {

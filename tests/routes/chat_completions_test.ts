@@ -192,6 +192,18 @@ strictly("an adapter's weight, and the tenant's, go with the request", async () 
   ]);
 });
 
+strictly("top_k beyond any vocabulary keeps every token, however large", async () => {
+  const { app, router } = openEdge();
+  for (const top_k of [2 ** 32 + 1, Number.MAX_SAFE_INTEGER, -1]) {
+    assertEquals((await app.request(URL, post(ask({ top_k })))).status, 200);
+  }
+  assertEquals(router.submitted.map(({ sampling }) => sampling.topK), [
+    2 ** 31 - 1,
+    2 ** 31 - 1,
+    0,
+  ]);
+});
+
 strictly("what is not said, or said as null, takes OpenAI's defaults", async () => {
   const silent = openEdge();
   await silent.app.request(URL, post(ask()));

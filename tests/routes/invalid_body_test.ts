@@ -27,6 +27,12 @@ const WRONG: readonly [url: string, body: unknown, param: string | null, message
   [CHAT, chat({ n: 129 }), "n", "received 129"],
   [CHAT, chat({ stop: "" }), "stop", ">=1 characters"],
   [CHAT, chat({ stop: Array(17).fill("x") }), "stop", "at most 16"],
+  [CHAT, chat({ stop: "x".repeat(1025) }), "stop", "<=1024 characters"],
+  [CHAT, chat({ logit_bias: { "0101": 1 } }), "logit_bias.0101", "not a token id"],
+  [CHAT, chat({ messages: Array(70_000).fill({}) }), null, "at most 65536 values"],
+  [TEXT, text({ prompt: Array(70_000).fill([]) }), null, "at most 65536 values"],
+  [CHAT, chat({ stop: "\ud800" }), "stop", "without halves of characters"],
+  [TEXT, text({ stop: ["x", "y\udc00"] }), "stop.1", "without halves of characters"],
   [CHAT, chat({ stop_token_ids: [-1] }), "stop_token_ids.0", "received -1"],
   [CHAT, chat({ logit_bias: { x: 1 } }), "logit_bias.x", "not a token id"],
   [CHAT, chat({ logit_bias: { "1": 101 } }), "logit_bias.1", "received 101"],
@@ -103,6 +109,14 @@ strictly("what is not built is refused by name, never ignored", async () => {
     assert(error.message.includes("not supported by this server"), error.message);
   }
 });
+
+strictly(
+  "a body with very many faults is a 400 like one with a single one",
+  async () => {
+    const error = await refusal(TEXT, text({ stop_token_ids: Array(60_000).fill("") }));
+    assert(/stop_token_ids/.test(error.message), error.message);
+  },
+);
 
 strictly("a long value is quoted in part", async () => {
   const error = await refusal(TEXT, text({ logprobs: "9".repeat(10_000) }));

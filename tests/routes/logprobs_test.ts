@@ -11,6 +11,14 @@ const tokensOf = (pieces: readonly Uint8Array[]) =>
     logprobs: null,
   }));
 
+Deno.test("special tokens, of which the text has nothing, take no place in it", () => {
+  const tokens = ["<s>", "one", "</s>", "two"].map((text, token) => ({
+    ...{ token, text, bytes: [...new TextEncoder().encode(text)], logprobs: null },
+    ...text.startsWith("<") && { special: true } as const,
+  }));
+  assertEquals(completionLogprobs(tokens, 0).text_offset, [0, 0, 3, 3]);
+});
+
 Deno.test("text offsets point into the text, also where characters lie in several tokens", () => {
   const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 });
   fc.assert(fc.property(text, fc.array(fc.nat(60), { maxLength: 20 }), (text, at) => {

@@ -64,6 +64,22 @@ strictly("tokens of prompt and output count, a prompt once for all its choices",
   assertEquals((await ask("a")).response.status, 200);
 });
 
+Deno.test("who leaves before the start, which early abort tells late, is charged about what the prompt may have cost", () => {
+  const limits = new RateLimits(() => 0);
+  const tenant = { ...ANYONE, name: "a", limits: { ...NONE, tokensPerMinute: 100 } };
+  const left = (lease: { readonly headers: Readonly<Record<string, string>> }) =>
+    Number(lease.headers["x-ratelimit-remaining-tokens"]);
+  const text = { kind: "text", text: "x".repeat(80) } as const;
+  const first = limits.admit(tenant, [text, { kind: "tokens", tokens: [1, 2, 3] }], 2);
+  for (const index of [0, 1, 2, 3]) first.choice(index).see({ kind: "cancelled" });
+  assertEquals(left(limits.admit(tenant, [], 1)), 100 - 20 - 3);
+  // Where it had started its tokens were counted then.
+  const choice = limits.admit(tenant, [text], 1).choice(0);
+  choice.see({ kind: "started", promptTokens: [1, 2, 3, 4, 5] });
+  choice.see({ kind: "cancelled" });
+  assertEquals(left(limits.admit(tenant, [], 1)), 77 - 5);
+});
+
 strictly("a probe of unknown models is limited like everything else", async () => {
   const { ask } = limited({ requestsPerMinute: 1 });
   assertEquals((await ask("a", { model: "nope" })).response.status, 404);
@@ -97,6 +113,17 @@ strictly("a place that was taken comes back, however the request ends", async ()
   assertEquals((await ask("a")).response.status, 429);
   router.refuseFrom = Infinity;
   assertEquals((await ask("a", { n: 2 })).response.status, 200);
+});
+
+strictly("a request refused for want of room costs no tokens", async () => {
+  const { ask, edge: { router } } = limited({ tokensPerMinute: 1000 });
+  router.refuseFrom = 1;
+  const refused = await ask("a", { n: 2, prompt: "x".repeat(1200) });
+  assertEquals(refused.response.status, 429);
+  assertEquals(refused.body.error.code, "overloaded");
+  router.refuseFrom = Infinity;
+  const { response } = await ask("a");
+  assertEquals(response.headers.get("x-ratelimit-remaining-tokens"), "1000");
 });
 
 strictly("more choices than may ever run is the client's fault, not a matter of time", async () => {

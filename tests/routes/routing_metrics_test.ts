@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { AdapterRegistry } from "../../actors/request_router/registry.ts";
 import { UNKNOWN_MEMORY } from "../../actors/batch_former/unknown_memory.ts";
+import { AdapterRegistry } from "../../actors/request_router/registry.ts";
 import { type AdapterId, adapterId } from "../../memory/ids.ts";
 import { Metrics } from "../../routes/metrics_registry.ts";
-import { finished, said, saying, ScriptedRouter } from "../support/scripted_router.ts";
 import { readExposition, type Sample } from "../support/exposition.ts";
+import { finished, said, saying, ScriptedRouter } from "../support/scripted_router.ts";
 import { openEdge, post, strictly } from "./edge_fixture.ts";
 
 const LOAD = {
@@ -119,7 +119,13 @@ strictly("an adapter that is not on the GPU is waiting until its first token", a
 strictly("load is told under the names of the endpoint picker's protocol", async () => {
   const metrics = new Metrics(() => true, { names });
   metrics.load(LOAD);
-  const limits = { maxModelLen: 512, poolTokens: 8000, device: "", software: true };
+  const limits = {
+    maxModelLen: 512,
+    poolTokens: 8000,
+    pagesPerBlock: 1,
+    device: "",
+    software: true,
+  };
   metrics.limits({ ...limits, provider: "builtin" });
   const samples = new Map((await scraped(metrics)).map((sample) => [sample.name, sample]));
   assertEquals(samples.get("vllm:num_requests_running")?.value, 3);
@@ -130,6 +136,24 @@ strictly("load is told under the names of the endpoint picker's protocol", async
     num_gpu_blocks: "500",
   });
 });
+
+strictly(
+  "while there is no engine nothing runs or is resident, and all that is open waits",
+  async () => {
+    const metrics = new Metrics(() => true, { names });
+    metrics.load(LOAD);
+    for (let i = 0; i < 2; i++) metrics.sequence({ name: "base", adapter: false });
+    metrics.lost();
+    const samples = new Map((await scraped(metrics)).map((sample) => [sample.name, sample]));
+    const value = (name: string) => samples.get(name)?.value;
+    assertEquals(value("vllm:num_requests_running"), 0);
+    assertEquals(value("vllm:num_requests_waiting"), 2);
+    assertEquals(value("chorus_sequences_waiting"), 2);
+    assertEquals(value("vllm:kv_cache_usage_perc"), 0);
+    assertEquals(value("chorus_pages_adapter"), 0);
+    assertEquals(samples.get("vllm:lora_requests_info")?.labels.running_lora_adapters, "");
+  },
+);
 
 strictly("what engines count goes on when another engine begins at zero", async () => {
   const metrics = new Metrics(() => true);

@@ -35,7 +35,7 @@ Deno.test("whatever adapters, clients and engines do, every request ends, with w
   if (FULL) console.log(totals);
   assert(totals.adapters > (FULL ? 5000 : 50), JSON.stringify(totals));
   assert(totals.answered > 0.6 * (FULL ? 100_000 : 300) && totals.cancelled > 0, "too few answers");
-  assert(totals.unknown > 0 && totals.reloads > 10 && totals.unloads > 5, JSON.stringify(totals));
+  assert(totals.unknown > 0 && totals.reloads > 10 && totals.unloads > 2, JSON.stringify(totals));
   assert(totals.kills > 1, "no engine died");
   // Every adapter is unloaded now, and every request has ended: memory is as it was before the first.
   const after = await memory(
@@ -77,7 +77,7 @@ async function memory(
     };
   };
   let found = await ask();
-  for (let i = 0; i < 100 && !expected(found); i++) {
+  for (let i = 0; i < 1200 && !expected(found); i++) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     found = await ask();
   }

@@ -23,6 +23,7 @@ function isKernel(value: unknown): value is Kernel {
 
 /** Plausible values of the constants that kernels are specialised by. */
 const PLAUSIBLE: Readonly<Record<string, number>> = {
+  BUFFERS: 2,
   EPS: 1e-5,
   FUSED: 1536,
   FIRST_MODULE: 0,
@@ -42,11 +43,13 @@ const PLAUSIBLE: Readonly<Record<string, number>> = {
   OUT_GROUPS: 2,
   PAGES_PER_BLOCK: 1,
   PAGE_VECS: 512,
+  RANKS: 8,
   ROW0: 0,
   ROWS: 8,
   OUTS: 4,
   GROUPS: 2,
   ROW_GROUPS: 2,
+  SHRINK_SPLIT: 1,
   SLAB_PAGES: 128,
   SLICE: 64,
   SPLIT: 2,

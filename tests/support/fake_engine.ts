@@ -1,8 +1,8 @@
-import type { AdapterId, Epoch, RequestId } from "../../memory/ids.ts";
-import type { Sequence } from "../../actors/batch_former/protocol.ts";
+import type { Output, Sequence } from "../../actors/batch_former/protocol.ts";
 import type { EngineCommand } from "../../actors/engine_protocol.ts";
+import type { EngineEvent, EngineLimits } from "../../actors/request_router/protocol.ts";
 import type { TokenLogprobs } from "../../actors/sampling.ts";
-import type { EngineEvent, EngineLimits, Output } from "../../actors/request_router/protocol.ts";
+import type { AdapterId, Epoch, RequestId } from "../../memory/ids.ts";
 
 /** The token that every fake engine makes after this prompt at this place: printable bytes and halves of characters. */
 export function fakeToken(prompt: readonly number[], at: number): number {
@@ -21,6 +21,7 @@ export const fakeLogprobs = (token: number): TokenLogprobs => ({
 export const FAKE_LIMITS: EngineLimits = {
   maxModelLen: 512,
   poolTokens: 256,
+  pagesPerBlock: 1,
   device: "arithmetic",
   software: true,
   provider: "builtin",

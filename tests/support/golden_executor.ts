@@ -15,7 +15,7 @@ import {
 } from "../../memory/ids.ts";
 import { Checkpoint } from "../../models/checkpoint.ts";
 import { packAdapter } from "../../models/pack_adapter.ts";
-import { openPeftAdapter } from "../../models/peft_adapter.ts";
+import { openAdapter } from "./open_adapter.ts";
 import { pageGeometry } from "../../models/adapter_image.ts";
 import { testOptions } from "./engine_options.ts";
 import { randomSource, shuffled } from "./random.ts";
@@ -167,7 +167,7 @@ export class GoldenExecutor {
   #upload(base: string, path: string, weight: number): Route {
     const { config } = this.parts;
     using checkpoint = Checkpoint.open(base);
-    using files = openPeftAdapter(path, config, checkpoint);
+    using files = openAdapter(path, config, checkpoint);
     const image = packAdapter(files, config, pageGeometry(config.kvHeads, config.headDim));
     const layerPages = this.#free.splice(0, image.layers?.pages ?? 0);
     const headPages = this.#freeHead.splice(0, image.head?.pages ?? 0);

@@ -48,6 +48,14 @@ export type Routing = readonly (readonly { readonly adapter: number; readonly we
 export const routeEach = (assigned: readonly (number | null)[]): Routing =>
   assigned.map((adapter) => adapter === null ? [] : [{ adapter, weight: 1 }]);
 
+/** Each token's adapter at three quarters, and of the next of `count` adapters minus a half. */
+export const routePairs = (assigned: readonly (number | null)[], count: number): Routing =>
+  assigned.map((adapter) =>
+    adapter === null
+      ? []
+      : [{ adapter, weight: 0.75 }, { adapter: (adapter + 1) % count, weight: -0.5 }]
+  );
+
 /** A step's words for kernels that look at tokens and routes only; shrink items of up to four tokens. */
 export function loraStep(
   fixture: LoraFixture,

@@ -47,7 +47,8 @@ export const askedSteps = (maxRows = 8): fc.Arbitrary<AskedStep> =>
       count: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 90 })),
       sample: fc.boolean(),
       reports: fc.boolean(),
-      routes: fc.array(fc.tuple(fc.constantFrom(...RESIDENT), fc.constantFrom(1, -0.5)), {
+      routes: fc.uniqueArray(fc.tuple(fc.constantFrom(...RESIDENT), fc.constantFrom(1, -0.5)), {
+        selector: ([{ adapter }]) => adapter,
         maxLength: 2,
       }),
       sampling,

@@ -77,7 +77,6 @@ function bfloat16(view: DataView, at: number): number {
 
 /** A model of odd sizes, for tests that need no weights. */
 export const ODD_MODEL: ModelConfig = {
-  architecture: "llama",
   hiddenSize: 40,
   intermediateSize: 56,
   layers: 2,
@@ -92,7 +91,5 @@ export const ODD_MODEL: ModelConfig = {
   qkvBias: false,
   qkNorm: false,
   slidingWindow: [null, null],
-  bosTokenId: null,
   eosTokenIds: [],
-  dtype: "float16",
 };

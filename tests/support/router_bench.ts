@@ -84,9 +84,9 @@ export class Bench {
   }
 
   submit(changes: Partial<GenerationRequest> = {}): Receiver<StreamEvent> {
-    const submission = this.router.submit(request(changes));
+    const submission = this.router.submit([request(changes)]);
     assert(submission.kind === "accepted", submission.kind);
-    return submission.events;
+    return submission.streams[0] as Receiver<StreamEvent>;
   }
 
   #command(epoch: Epoch, command: EngineCommand): void {

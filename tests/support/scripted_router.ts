@@ -12,23 +12,27 @@ export class ScriptedRouter implements RequestRouterHandle {
   readonly cancelled: RequestId[] = [];
   /** Events that readers have made room for. */
   played = 0;
-  /** Submissions from this one on are refused. */
+  /** Submissions that would hold this one or a later one are refused. */
   refuseFrom = Infinity;
+  capacity = Infinity;
   refusal: "full" | "not_ready" = "full";
   readonly #plays = new Set<Promise<void>>();
   readonly #channels = new Map<RequestId, Channel<StreamEvent>>();
   readonly #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
 
-  constructor(private readonly script: Script, private readonly capacity = 8) {}
+  constructor(private readonly script: Script, private readonly ahead = 8) {}
 
-  submit(request: GenerationRequest): Submission {
-    if (this.submitted.length >= this.refuseFrom) return { kind: this.refusal };
-    this.submitted.push(request);
-    const channel = new Channel<StreamEvent>({ capacity: this.capacity });
-    this.#channels.set(request.id, channel);
-    const play = this.#play(request, channel).finally(() => this.#plays.delete(play));
-    this.#plays.add(play);
-    return { kind: "accepted", events: channel };
+  submit(requests: readonly GenerationRequest[]): Submission {
+    if (this.submitted.length + requests.length > this.refuseFrom) return { kind: this.refusal };
+    const streams = requests.map((request) => {
+      this.submitted.push(request);
+      const channel = new Channel<StreamEvent>({ capacity: this.ahead });
+      this.#channels.set(request.id, channel);
+      const play = this.#play(request, channel).finally(() => this.#plays.delete(play));
+      this.#plays.add(play);
+      return channel;
+    });
+    return { kind: "accepted", streams };
   }
 
   cancel(id: RequestId): void {

@@ -2,7 +2,7 @@ import { TextLineStream } from "@std/streams";
 import { frontPermissions } from "../../cli/permissions.ts";
 
 const root = new URL("../..", import.meta.url);
-const READY_MS = 120_000;
+const READY_MS = 300_000;
 
 /** The real program as a child process. */
 export interface TestServer extends AsyncDisposable {
@@ -49,7 +49,7 @@ export async function runMain(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), options.deadlineMs ?? 30_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), options.deadlineMs ?? 120_000);
   const { code, stdout, stderr } = await child.output();
   clearTimeout(timer);
   const text = (bytes: Uint8Array) => withoutDownloads(new TextDecoder().decode(bytes));

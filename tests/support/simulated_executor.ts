@@ -1,8 +1,7 @@
-import type { PageId, RequestId, SlotId } from "../../memory/ids.ts";
-import type { Sequence } from "../../actors/batch_former/protocol.ts";
+import type { OutputEnd, Sequence } from "../../actors/batch_former/protocol.ts";
 import type * as Executor from "../../actors/executor/protocol.ts";
-import type { OutputEnd } from "../../actors/request_router/protocol.ts";
 import type { TokenLogprobs } from "../../actors/sampling.ts";
+import type { PageId, RequestId, SlotId } from "../../memory/ids.ts";
 
 /** Small, so that stop tokens come up. */
 export const VOCABULARY = 64;

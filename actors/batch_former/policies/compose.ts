@@ -11,7 +11,7 @@ export type WholePolicy = Required<Policy>;
 
 /**
  * The policies of `options` as one. The first named orders, each later one those that the ones before it left equal,
- * arrival the rest; what one bars or gives up no other lets go.
+ * arrival the rest, which `abort` turns round, wherever it is named; what one bars or gives up no other lets go.
  */
 export function makePolicy(options: PolicyOptions): WholePolicy {
   const { agingMs, sloMs, clusterAdapters, prices } = options;
@@ -22,7 +22,9 @@ export function makePolicy(options: PolicyOptions): WholePolicy {
     abort: () => earlyAbort(sloMs),
     cluster: () => cluster(clusterAdapters, agingMs),
   };
-  return compose([...options.names.map((name) => make[name]()), fcfs(agingMs)]);
+  const others = options.names.filter((name) => name !== "abort");
+  const aborts = options.names.filter((name) => name === "abort");
+  return compose([...[...others, ...aborts].map((name) => make[name]()), fcfs(agingMs)]);
 }
 
 function compose(policies: readonly Policy[]): WholePolicy {

@@ -6,7 +6,7 @@ import type { Policy } from "./policy.ts";
  */
 export function fcfs(agingMs: number): Policy {
   return {
-    bars: ({ begun, blockedSince }, now) =>
-      blockedSince !== null && (begun || now - blockedSince >= agingMs),
+    bars: ({ begun, blockedSince, crowded }, now) =>
+      blockedSince !== null && !crowded && (begun || now - blockedSince >= agingMs),
   };
 }

@@ -19,6 +19,8 @@ export interface Job {
   readonly begun: boolean;
   /** Since when there has been no room for it; null: it was not asked for, or would fit. */
   readonly blockedSince: number | null;
+  /** What it lacks is room for its adapter in host memory: nobody who may not pass would make any. */
+  readonly crowded?: boolean;
 }
 
 /** What else there is to decide by. */

@@ -25,7 +25,7 @@ export function vtc(prices: Prices): Policy {
   }
   return {
     order: (queue) => leastServedFirst(queue, prices.prompt, tenants, within),
-    bars: (job) => job.blockedSince !== null,
+    bars: (job) => job.blockedSince !== null && !job.crowded,
     arrived(job, queue) {
       const [tenant, adapter] = [tenantOf(job), adapterOf(job)];
       const [others, mates] = [new Set<string>(), new Set<string>()];

@@ -1,14 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
 import { spawn } from "../../../actors/actor.ts";
 import { batchFormer } from "../../../actors/batch_former/actor.ts";
+import type { Output } from "../../../actors/batch_former/protocol.ts";
 import type * as BatchFormer from "../../../actors/batch_former/protocol.ts";
 import { Channel } from "../../../actors/channel.ts";
 import type * as Executor from "../../../actors/executor/protocol.ts";
 import type * as Loader from "../../../actors/loader/protocol.ts";
-import { RESIDENCY_DEFAULTS } from "../../../actors/memory_manager/manager.ts";
 import { memoryManager } from "../../../actors/memory_manager/actor.ts";
+import { RESIDENCY_DEFAULTS } from "../../../actors/memory_manager/manager.ts";
 import type * as MemoryManager from "../../../actors/memory_manager/protocol.ts";
-import type { EngineEvent, Output } from "../../../actors/request_router/protocol.ts";
+import type { EngineEvent } from "../../../actors/request_router/protocol.ts";
 import { adapterId, epoch, requestId, stepId } from "../../../memory/ids.ts";
 import type { AdapterImage } from "../../../models/adapter_image.ts";
 import { BLOCK, runAlone, SimulatedExecutor } from "../../support/simulated_executor.ts";

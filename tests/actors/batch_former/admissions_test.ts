@@ -10,7 +10,7 @@ Deno.test("a queue as long as operators may allow is drawn from, and ends no eng
   const roster = new Roster(4, clock);
   const admissions = new Admissions(roster, POLICY_DEFAULTS, 64);
   for (let i = 0; i < 200_000; i++) {
-    admissions.add(new SequenceState(sequenceOf(`r${i}`, 1), i, clock));
+    admissions.add(new SequenceState(sequenceOf(`r${i}`, 1), i, clock), clock());
   }
   const { picks } = admissions.draw(0);
   assertEquals(picks.map(({ arrival }) => arrival), [0, 1, 2, 3]);

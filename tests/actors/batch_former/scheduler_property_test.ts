@@ -192,6 +192,8 @@ const POLICIES: readonly (readonly PolicyName[])[] = [
   ["cluster"],
   ["vtc", "abort", "cluster"],
   ["priority", "vtc", "cluster"],
+  ["abort", "priority"],
+  ["cluster", "abort", "vtc"],
 ];
 
 for (const names of POLICIES) {

@@ -65,6 +65,19 @@ Deno.test("the token that a stop token makes superfluous is dropped", () => {
   assert(engine.steps.length > tokens.length, "a step was planned ahead");
 });
 
+Deno.test("a sequence without a finite logit ends alone, with the reason", () => {
+  const engine = engineOf();
+  const [a, b] = [sequenceOf("a", 5), sequenceOf("b", 5, { maxTokens: 12 })];
+  engine.submit(a);
+  engine.submit(b);
+  while ((engine.seen.get(a.id)?.tokens.length ?? 0) < 3) engine.deliver(() => 0);
+  engine.broken.add(a.id);
+  engine.settle();
+  const error = "Cannot sample: expected finite logits, received none";
+  assertEquals(engine.seen.get(a.id)?.ends, [{ kind: "failed", error }]);
+  assertFinished(engine, b);
+});
+
 Deno.test("no token is planned beyond maxTokens", () => {
   const engine = engineOf();
   engine.submit(sequenceOf("a", 5, { maxTokens: 3 }));
@@ -239,4 +252,37 @@ Deno.test("who waits for an adapter that does not come is given up in time, thou
     assertEquals(scheduler.takeEffects().outputs.map(({ end }) => end?.kind), [...ends]);
   }
   assertEquals([scheduler.load.waiting, scheduler.load.sheds], [0, 1]);
+});
+
+Deno.test("at rest memory is asked once a second what it has, for adapters come and go without a step", () => {
+  const scheduler = new Scheduler(shape);
+  const asked = (now: number) => {
+    scheduler.handle({ kind: "tick" }, now);
+    scheduler.plan(now);
+    return scheduler.takeEffects().memory;
+  };
+  assertEquals(asked(0), [{ kind: "plan", plan: 1, wants: [], upcoming: [] }]);
+  assertEquals(asked(5000), [], "an answer is due");
+  const usage = { ...UNKNOWN_MEMORY.usage, pages: 40, adapterPages: 3 };
+  scheduler.handle({ kind: "planned", plan: 1, grants: [], ...UNKNOWN_MEMORY, usage }, 5001);
+  assertEquals(scheduler.load.adapterPages, 3);
+  assertEquals(asked(5002).length, 1);
+});
+
+Deno.test("how long a request waited for an engine that is gone counts, and it arrives here now all the same", () => {
+  const policy = { ...POLICY_DEFAULTS, names: ["abort"] as const, sloMs: 6000 };
+  const scheduler = new Scheduler({ ...shape, policy });
+  const waits = { old: 5600, b: 3000, c: 3000, d: 3000, e: 3000 };
+  for (const [id, waitedMs] of Object.entries(waits)) {
+    scheduler.handle({ kind: "submit", sequence: { ...sequenceOf(id, 5), waitedMs } }, 0);
+  }
+  scheduler.plan(600);
+  const { outputs, memory } = scheduler.takeEffects();
+  assertEquals(outputs.map(({ request, end }) => [request, end?.kind]), [
+    [requestId("old"), "shed"],
+  ]);
+  const [plan] = memory;
+  assert(plan?.kind === "plan");
+  // More came just now than were admitted: had they come long ago, the oldest would be the first.
+  assertEquals(plan.wants.map(({ request }) => request), ["e", "d", "c", "b"].map(requestId));
 });

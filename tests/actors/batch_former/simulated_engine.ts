@@ -1,15 +1,19 @@
 import { assert, assertEquals } from "@std/assert";
-import { adapterId, epoch, type RequestId } from "../../../memory/ids.ts";
-import type { AdapterImage } from "../../../models/adapter_image.ts";
-import type { Command, Sequence } from "../../../actors/batch_former/protocol.ts";
+import type {
+  Command,
+  Output,
+  OutputEnd,
+  Sequence,
+} from "../../../actors/batch_former/protocol.ts";
 import { Scheduler } from "../../../actors/batch_former/scheduler.ts";
 import type { SchedulerLimits } from "../../../actors/batch_former/scheduler_limits.ts";
 import type * as Executor from "../../../actors/executor/protocol.ts";
 import type * as Loader from "../../../actors/loader/protocol.ts";
 import { MemoryManager, RESIDENCY_DEFAULTS } from "../../../actors/memory_manager/manager.ts";
 import type * as Memory from "../../../actors/memory_manager/protocol.ts";
-import type { Output, OutputEnd } from "../../../actors/request_router/protocol.ts";
 import type { TokenLogprobs } from "../../../actors/sampling.ts";
+import { adapterId, epoch, type RequestId } from "../../../memory/ids.ts";
+import type { AdapterImage } from "../../../models/adapter_image.ts";
 import { BLOCK, runAlone, SimulatedExecutor } from "../../support/simulated_executor.ts";
 
 export interface EngineShape extends SchedulerLimits {
@@ -52,6 +56,8 @@ export class SimulatedEngine {
   readonly seen = new Map<RequestId, Seen>();
   readonly steps: Extract<Executor.Command, { kind: "step" }>[] = [];
   readonly uploads: string[] = [];
+  /** Requests whose logits are not finite. */
+  readonly broken = new Set<RequestId>();
   /** Requests in the order in which they ended. */
   readonly ended: RequestId[] = [];
   /** A millisecond passes with each message delivered. */
@@ -139,7 +145,12 @@ export class SimulatedEngine {
       }
       case "executor": {
         const stepped = this.#executor.apply(this.#take("executor"));
-        if (stepped) this.#mail.former.push(stepped);
+        if (stepped) {
+          const drew = ({ slot }: Executor.SteppedRow) =>
+            !this.broken.has(this.#slots.get(slot) as RequestId);
+          const rows = stepped.rows.map((row) => drew(row) ? row : { ...row, token: null });
+          this.#mail.former.push({ ...stepped, rows });
+        }
         return;
       }
       case "uploads": {

@@ -1,4 +1,4 @@
-import { assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { z } from "zod";
 import type { Route } from "../../../actors/executor/protocol.ts";
 import { SafetensorsFile } from "../../../models/safetensors.ts";
@@ -55,33 +55,40 @@ Deno.test("two routing entries a token compute what PEFT's cat combination of th
   }
 });
 
-Deno.test("base rows are bit-identical whether the rows beside them have adapters or not (SGLang #28091)", async () => {
-  const variants = ["plain", "dora", "bias", "embed_head", "dora_embed_head"];
-  const prompt = Array.from({ length: 21 }, (_, i) => (i * 37 + 11) % 300);
-  /** Bits of the base rows' logits, and the adapter rows' logits, of a batch that mixes both. */
-  const run = async (withAdapters: boolean) => {
-    const executor = await GoldenExecutor.start(base);
-    const routes: Route[] = [];
-    for (const variant of variants) {
-      routes.push(await executor.adapter(base, `${base}/adapters/${variant}`));
-    }
-    const rows = [];
-    for (let i = 0; i < 10; i++) {
-      const route = i % 2 === 1 && withAdapters ? routes[(i - 1) / 2] : undefined;
-      const { slot } = await executor.open(i, prompt, route ? [route] : []);
-      await executor.step([{ slot, tokens: prompt, position: 0, blocks: 3 }]);
-      rows.push({ slot, tokens: [i + 5], position: prompt.length });
-    }
-    await executor.step(rows);
-    const logits = await executor.logits(10);
-    const vocab = logits.length / 10;
-    const row = (i: number) => new Uint32Array(logits.slice(i * vocab, (i + 1) * vocab).buffer);
-    return {
-      base: [0, 2, 4, 6, 8].map(row),
-      adapted: [1, 3, 5, 7, 9].map(row),
+/** How many of the ten sequences are at their prompt in the step that is looked at; the others decode. */
+const PROMPTS = { "a decode step": 0, "a step of prompts": 10, "a step of both": 5 };
+
+for (const [step, prompts] of Object.entries(PROMPTS)) {
+  Deno.test(`base rows of ${step} are bit-identical whether the rows beside them have adapters or not (SGLang #28091)`, async () => {
+    const variants = ["plain", "dora", "bias", "embed_head", "dora_embed_head"];
+    const prompt = Array.from({ length: 21 }, (_, i) => (i * 37 + 11) % 300);
+    /** Bits of the base rows' logits, and of the adapter rows', of a batch that mixes both. */
+    const run = async (withAdapters: boolean) => {
+      const executor = await GoldenExecutor.start(base, 1, { maxBatchTokens: 256 });
+      const routes: Route[] = [];
+      for (const variant of variants) {
+        routes.push(await executor.adapter(base, `${base}/adapters/${variant}`));
+      }
+      const rows = [];
+      for (let i = 0; i < 10; i++) {
+        const route = i % 2 === 1 && withAdapters ? routes[(i - 1) / 2] : undefined;
+        const { slot } = await executor.open(i, prompt, route ? [route] : []);
+        const first = { slot, tokens: prompt, position: 0, blocks: 3 };
+        if (i >= 10 - prompts) rows.push(first);
+        else {
+          await executor.step([first]);
+          rows.push({ slot, tokens: [i + 5], position: prompt.length });
+        }
+      }
+      await executor.step(rows);
+      const logits = await executor.logits(10);
+      const vocab = logits.length / 10;
+      const row = (i: number) => new Uint32Array(logits.slice(i * vocab, (i + 1) * vocab).buffer);
+      return { base: [0, 2, 4, 6, 8].map(row), adapted: [1, 3, 5, 7, 9].map(row) };
     };
-  };
-  const [mixed, plain] = [await run(true), await run(false)];
-  assertEquals(mixed.base, plain.base);
-  mixed.adapted.forEach((row, i) => assertNotEquals(row, plain.adapted[i]));
-});
+    const [mixed, plain] = [await run(true), await run(false)];
+    assertEquals(mixed.base, plain.base);
+    assert(mixed.base.every((row) => row.some((bits) => bits !== 0)));
+    mixed.adapted.forEach((row, i) => assertNotEquals(row, plain.adapted[i]));
+  });
+}

@@ -37,12 +37,15 @@ Deno.test("a step after the GPU refused work fails instead of reporting stale to
   // A copy past the end of a buffer: refused when submitted, reported by an event.
   const encoder = gpu.createCommandEncoder();
   encoder.copyBufferToBuffer(executor.parts.buffers.y, 0, executor.parts.buffers.none, 0, 4096);
+  const refused = new Promise((resolve) =>
+    gpu.addEventListener("uncapturederror", resolve, { once: true })
+  );
   try {
     gpu.queue.submit([encoder.finish()]);
   } catch {
     // Either way it did not run.
   }
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await refused;
   await assertRejects(
     () => executor.step([{ slot, tokens: null, position: prompt.length }]),
     Error,

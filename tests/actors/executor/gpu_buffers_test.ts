@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { bufferBytes, createBuffers, createPool } from "../../../actors/executor/gpu_buffers.ts";
+import {
+  bufferBytes,
+  checkBuffers,
+  createBuffers,
+  createPool,
+} from "../../../actors/executor/gpu_buffers.ts";
 import { stepBounds } from "../../../actors/executor/step_bounds.ts";
 import { loadModelConfig } from "../../../models/parse_config.ts";
 import { goldenDirectory } from "../../support/goldens.ts";
@@ -25,7 +30,7 @@ Deno.test("bufferBytes() has room for every token, row of logits, slot and posit
   assertEquals(bytes.step, bounds.stepWords * 4);
 });
 
-Deno.test("createBuffers() makes each buffer as large as said, and names the one no binding holds", async () => {
+Deno.test("createBuffers() makes each buffer as large as said, and checkBuffers() names the one no binding holds", async () => {
   const device = await testDevice();
   const bytes = bufferBytes(config, bounds);
   for (const [name, buffer] of Object.entries(createBuffers(device, config, bounds))) {
@@ -33,9 +38,9 @@ Deno.test("createBuffers() makes each buffer as large as said, and names the one
     assertEquals(buffer.label, name);
     buffer.destroy();
   }
-  const small = { ...device, limits: { ...device.limits, maxBinding: bytes.step - 16 } };
+  checkBuffers(device.limits, config, bounds);
   assertThrows(
-    () => createBuffers(small, config, bounds),
+    () => checkBuffers({ maxBinding: bytes.step - 16 }, config, bounds),
     RangeError,
     "Cannot allocate buffer step: the device binds at most",
   );

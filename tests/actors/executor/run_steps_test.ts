@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Channel } from "../../../actors/channel.ts";
 import type { PreparedStep } from "../../../actors/executor/executor.ts";
 import type { Command, Event, Uploaded } from "../../../actors/executor/protocol.ts";
@@ -10,6 +10,8 @@ import { adapterId, slotId, stepId } from "../../../memory/ids.ts";
 class Recorder implements StepRunner {
   readonly log: string[] = [];
   readonly overlaps: boolean;
+  /** An upload was told that it may wait while a step runs. */
+  waited = false;
   #slices = 0;
 
   constructor(overlaps: boolean) {
@@ -33,7 +35,8 @@ class Recorder implements StepRunner {
     this.log.push(`finish ${step}`);
     return Promise.resolve([]);
   }
-  uploadSome(): Promise<readonly Uploaded[]> {
+  uploadSome(wait = true): Promise<readonly Uploaded[]> {
+    this.waited ||= wait && this.log.at(-1)?.startsWith("submit") === true;
     if (this.#slices === 0) return Promise.resolve([]);
     this.log.push("slice");
     if (--this.#slices > 0) return Promise.resolve([]);
@@ -59,28 +62,30 @@ async function run(commands: readonly Command[], count: number, overlaps = false
   }
   inbox.close();
   await ended;
+  assert(!executor.waited);
   return { log: executor.log, seen };
 }
 
-Deno.test("behind every step goes one step's worth of an upload, and never more", async () => {
+Deno.test("with every step goes one step's worth of an upload, told before the step that was waited for", async () => {
   const { log, seen } = await run([upload, step(1), step(2), step(3), step(4)], 5);
-  assertEquals(log.slice(0, 14), [
+  assertEquals(log.slice(0, 15), [
     "upload",
     "prepare 1",
     "submit 1",
     "slice",
     "prepare 2",
+    "slice",
     "finish 1",
     "submit 2",
-    "slice",
     "prepare 3",
+    "slice",
     "finish 2",
     "submit 3",
-    "slice",
     "prepare 4",
     "finish 3",
+    "submit 4",
   ]);
-  assertEquals(seen, ["stepped 1", "stepped 2", "uploaded", "stepped 3", "stepped 4"]);
+  assertEquals(seen, ["stepped 1", "uploaded", "stepped 2", "stepped 3", "stepped 4"]);
 });
 
 Deno.test("without steps the slices follow each other, and other commands are done in between", async () => {
@@ -91,18 +96,19 @@ Deno.test("without steps the slices follow each other, and other commands are do
 
 Deno.test("a step that is there goes before the slices", async () => {
   const { log } = await run([upload, step(1)], 2);
-  assertEquals(log, ["upload", "prepare 1", "submit 1", "slice", "finish 1", "slice", "slice"]);
+  assertEquals(log, ["upload", "prepare 1", "submit 1", "slice", "slice", "finish 1", "slice"]);
 });
 
-Deno.test("where a read waits for its own step alone, a slice still goes behind the step that runs next", async () => {
+Deno.test("where a read waits for its own step alone, the next step goes ahead of the slice", async () => {
   const { log } = await run([upload, step(1), step(2)], 3, true);
-  assertEquals(log.slice(0, 8), [
+  assertEquals(log.slice(0, 9), [
     "upload",
     "prepare 1",
     "submit 1",
     "slice",
     "prepare 2",
     "submit 2",
+    "slice",
     "finish 1",
     "slice",
   ]);

@@ -7,7 +7,8 @@ import { pageGeometry } from "../../../models/adapter_image.ts";
 import { Checkpoint } from "../../../models/checkpoint.ts";
 import { packAdapter } from "../../../models/pack_adapter.ts";
 import { loadModelConfig } from "../../../models/parse_config.ts";
-import { openPeftAdapter, parsePeftAdapter } from "../../../models/peft_adapter.ts";
+import { parsePeftAdapter } from "../../../models/peft_adapter.ts";
+import { openAdapter } from "../../support/open_adapter.ts";
 
 const DEMO = new URL("../../../models/demo/", import.meta.url).pathname;
 const config = await loadModelConfig(`${DEMO}base`);
@@ -44,7 +45,7 @@ async function copyOf(name: string): Promise<string> {
 Deno.test("an adapter's image is the same whether its files are read before or while it is packed", async () => {
   const path = `${DEMO}adapters/sort`;
   const event = await load(loaderOf(60_000), path);
-  using files = openPeftAdapter(path, config, base);
+  using files = openAdapter(path, config, base);
   const image = packAdapter(files, config, geometry);
   assert(event.kind === "loaded");
   assertEquals(

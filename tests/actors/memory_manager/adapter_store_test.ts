@@ -33,7 +33,7 @@ Deno.test("who waits for an adapter that is forgotten hears so, and what is then
   const store = storeOf();
   const out = effects();
   store.register({ kind: "register", adapter: a, path: "/a" }, out);
-  store.loadNext(out);
+  store.loadNext(0, out);
   store.wait([a], [a]);
   store.forget(a, out);
   assertEquals(out.former.map(({ kind }) => kind), ["adapter_unavailable"]);
@@ -45,10 +45,10 @@ Deno.test("an adapter that failed is read again, from its new place, when it is 
   const store = storeOf();
   const out = effects();
   store.register({ kind: "register", adapter: a, path: "/old" }, out);
-  store.loadNext(out);
+  store.loadNext(0, out);
   store.failed(a, "gone", 0, out);
   store.register({ kind: "register", adapter: a, path: "/new" }, out);
-  store.loadNext(out);
+  store.loadNext(0, out);
   assertEquals(out.loader.map(({ path }) => path), ["/old", "/new"]);
   store.loaded(a, image, 1, 0, out);
   assert(store.has(a));
@@ -59,14 +59,14 @@ Deno.test("an adapter that moves while it is read is read from its new place bef
     const store = storeOf();
     const out = effects();
     store.register({ kind: "register", adapter: a, path: "/old" }, out);
-    store.loadNext(out);
+    store.loadNext(0, out);
     if (awaited) store.wait([a], [a]);
     else store.forget(a, out); // unloaded, and loaded again from elsewhere
     store.register({ kind: "register", adapter: a, path: "/new" }, out);
-    store.loadNext(out);
+    store.loadNext(0, out);
     assertEquals(out.loader.length, 1, "one read at a time");
     store.failed(a, "gone", 0, out);
-    store.loadNext(out);
+    store.loadNext(0, out);
     assertEquals(out.loader.map(({ path }) => path), ["/old", "/new"]);
     assertEquals([out.events, out.former], [[], []]);
     store.failed(a, "gone too", 0, out);
@@ -83,7 +83,7 @@ Deno.test("an adapter that comes back before its image is gone is registered at 
   store.forget(a, effects());
   const out = effects();
   store.register({ kind: "register", adapter: a, path: "/a" }, out);
-  store.loadNext(out);
+  store.loadNext(0, out);
   assertEquals([out.events.map(({ kind }) => kind), out.loader], [["adapter_registered"], []]);
   store.letGo(a);
   assert(store.has(a));

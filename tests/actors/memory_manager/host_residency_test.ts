@@ -180,6 +180,35 @@ Deno.test("slow reads take their own lanes, and what is registered later is read
   assertEquals(loads(bench.failed("s0", "too slow")), ["b"]);
 });
 
+Deno.test("files that hang keep nobody's pages, and give up the room that is kept for them in host memory (SGLang #8162)", () => {
+  const bench = new Bench({ hostBytes: 300 });
+  for (const name of ["hung", "fine"]) bench.known(name, 2);
+  assertEquals(bench.plan(["hung"]).kinds, ["waiting"]);
+  const beside = bench.plan(["fine", "base"]);
+  assertEquals([beside.kinds, beside.loads], [["crowded", "granted"], []]);
+  bench.nowMs += 5001;
+  const later = bench.plan(["fine", "base"]);
+  assertEquals([later.kinds, later.loads], [["waiting", "granted"], ["fine"]]);
+  bench.loaded("fine");
+  assertEquals(bench.plan(["fine"]).kinds, ["granted"]);
+});
+
+Deno.test("an adapter whose files came too late is read once more, and its room is kept until it is there", () => {
+  const bench = new Bench({ hostBytes: 300 });
+  for (const name of ["late", "fine", "other"]) bench.known(name, 2);
+  bench.plan(["late"]);
+  bench.nowMs += 5001;
+  bench.plan(["fine"]);
+  bench.loaded("fine");
+  assertEquals(bench.plan(["fine"]).uploads, ["fine"]);
+  assertEquals(bench.loaded("late").former, []); // what is being uploaded has its room
+  assertEquals(loads(bench.uploaded("fine")), ["late"]);
+  bench.nowMs += 9000;
+  assertEquals(bench.plan(["other"]).kinds, ["crowded"]);
+  assertEquals(bench.loaded("late").former.map(({ kind }) => kind), ["adapter_resident"]);
+  assertEquals(bench.plan(["late"]).kinds, ["granted"]);
+});
+
 Deno.test("more distinct adapters in a plan than ever fit beside base rows is no reason to fail (SGLang #23141)", () => {
   const bench = new Bench();
   const names = ["a", "b", "c", "d", "e"];

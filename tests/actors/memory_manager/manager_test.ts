@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Effects } from "../../../actors/memory_manager/effects.ts";
 import { MemoryManager } from "../../../actors/memory_manager/manager.ts";
-import type { Want } from "../../../actors/memory_manager/protocol.ts";
 import { adapterId, epoch, requestId } from "../../../memory/ids.ts";
+import type { MemoryWant } from "../../../memory/memory_plan.ts";
 import type { AdapterImage } from "../../../models/adapter_image.ts";
 
 const shape = { layerPages: 10, headPages: 3, pagesPerBlock: 1, blockTokens: 16 };
@@ -20,7 +20,7 @@ const imageOf = (layerPages: number, headPages = 0): AdapterImage => ({
   dora: false,
 });
 
-const want = (name: string, tokens: number, ...adapters: string[]): Want => ({
+const want = (name: string, tokens: number, ...adapters: string[]): MemoryWant => ({
   request: requestId(name),
   tokens,
   adapters: adapters.map(adapterId),
@@ -28,7 +28,7 @@ const want = (name: string, tokens: number, ...adapters: string[]): Want => ({
 });
 
 let plans = 0;
-function plan(manager: MemoryManager, ...wants: Want[]) {
+function plan(manager: MemoryManager, ...wants: MemoryWant[]) {
   const effects = manager.handle({ kind: "plan", plan: ++plans, wants, upcoming: [] });
   manager.checkIntegrity();
   const [planned] = effects.former;

@@ -100,15 +100,14 @@ Deno.test("RequestRouter ends a cancelled request at once, in the engine too", a
   const bench = new Bench();
   await bench.start();
   const one = request();
-  const submission = bench.router.submit(one);
-  assert(submission.kind === "accepted");
+  const events = bench.submit(one);
   await bench.step(2);
   bench.router.cancel(one.id);
   bench.router.cancel(one.id);
   await settle();
   assertEquals(bench.engine?.size, 0);
-  assertEquals(ready(submission.events).at(-1), { kind: "cancelled" });
-  assertEquals(submission.events.tryReceive(), { state: "closed", reason: null });
+  assertEquals(ready(events).at(-1), { kind: "cancelled" });
+  assertEquals(events.tryReceive(), { state: "closed", reason: null });
   assertEquals(bench.router.size, 0);
 });
 
@@ -162,6 +161,10 @@ Deno.test("RequestRouter echoes the prompt, with log probabilities once they are
     events[0].tokens.map(({ logprobs }) => logprobs?.logprob ?? null),
     PROMPT.map((token, at) => at === 0 ? null : fakeLogprobs(token).logprob),
   );
+  assertEquals(
+    events[0].tokens.filter(({ special }) => special).map(({ token }) => token),
+    PROMPT.filter((token) => tokenizer.isSpecial(token)),
+  );
   assert(events[1]?.kind === "tokens" && events[1].tokens[0]?.logprobs?.top.length === 2);
 });
 
@@ -200,7 +203,7 @@ Deno.test("RequestRouter serves others while a prompt is encoded elsewhere, and 
   const text: Prompt = { kind: "text", text: "hello" };
   const waiting = bench.submit({ prompt: text });
   const gone = request({ prompt: text });
-  bench.router.submit(gone);
+  bench.router.submit([gone]);
   assertEquals(tokensOf(await readAll(bench, bench.submit())), fakeTokens(PROMPT, 20));
   bench.router.cancel(gone.id);
   await settle();
@@ -225,13 +228,24 @@ Deno.test("RequestRouter fails one request alone when the tokenizer throws", asy
   assertEquals(tokensOf(await readAll(bench, bench.submit())), fakeTokens(PROMPT, 20));
 });
 
+Deno.test("RequestRouter fails one request alone when what it asks for cannot be watched for", async () => {
+  const bench = new Bench();
+  await bench.start();
+  const running = bench.submit();
+  const [end] = await readAll(bench, bench.submit({ stop: ["\ud800"] }));
+  assert(end?.kind === "failed" && end.error.kind === "internal");
+  assert(end.error.message.includes("expected stop[0] to be non-empty"), end.error.message);
+  assertEquals(tokensOf(await readAll(bench, running)), fakeTokens(PROMPT, 20));
+  assertEquals(bench.router.size, 0);
+});
+
 Deno.test("RequestRouter fails a request whose engine breaks the protocol, and cancels it there", async () => {
   const bench = new Bench();
   await bench.start();
   const one = request();
-  const submission = bench.router.submit(one);
+  const events = bench.submit(one);
   await settle();
-  assert(submission.kind === "accepted" && bench.engine);
+  assert(bench.engine);
   await bench.mailbox.send({
     kind: "progressed",
     epoch: bench.engine.epoch,
@@ -243,7 +257,7 @@ Deno.test("RequestRouter fails a request whose engine breaks the protocol, and c
     }],
   });
   await settle();
-  const end = ready(submission.events).at(-1);
+  const end = ready(events).at(-1);
   assert(end?.kind === "failed" && end.error.kind === "internal");
   assertEquals(bench.engine.size, 0);
 });
@@ -253,10 +267,10 @@ Deno.test("RequestRouter tells of a request that the engine gave up as unavailab
     const bench = new Bench(prompts, 4, lateStart);
     await bench.start();
     const one = request();
-    const submission = bench.router.submit(one);
-    assert(submission.kind === "accepted" && bench.engine);
+    const events = bench.submit(one);
+    assert(bench.engine);
     await settle();
-    const before = ready(submission.events).map(({ kind }) => kind);
+    const before = ready(events).map(({ kind }) => kind);
     assertEquals(before, lateStart ? [] : ["started"]);
     const end = { kind: "shed", error: "Cannot answer in time" } as const;
     await bench.mailbox.send({
@@ -267,7 +281,7 @@ Deno.test("RequestRouter tells of a request that the engine gave up as unavailab
     await settle();
     const message = "Cannot finish the request: Cannot answer in time";
     const error = { kind: "unavailable", message, param: null } as const;
-    assertEquals(ready(submission.events), [{ kind: "failed", error }]);
+    assertEquals(ready(events), [{ kind: "failed", error }]);
     assertEquals(bench.router.size, 0);
   }
 });
@@ -291,8 +305,8 @@ Deno.test("RequestRouter that starts late tells of a failure before the first to
   const bench = new Bench(prompts, 4, true);
   await bench.start();
   const one = request();
-  const submission = bench.router.submit(one);
-  assert(submission.kind === "accepted" && bench.engine);
+  const events = bench.submit(one);
+  assert(bench.engine);
   const end = { kind: "failed", error: "Cannot load adapter: NaN" } as const;
   await bench.mailbox.send({
     kind: "progressed",
@@ -300,5 +314,5 @@ Deno.test("RequestRouter that starts late tells of a failure before the first to
     outputs: [{ request: one.id, tokens: [], promptLogprobs: [], end }],
   });
   await settle();
-  assertEquals(ready(submission.events).map(({ kind }) => kind), ["failed"]);
+  assertEquals(ready(events).map(({ kind }) => kind), ["failed"]);
 });

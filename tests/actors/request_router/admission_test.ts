@@ -16,10 +16,11 @@ const request = (changes: Partial<GenerationRequest> = {}): GenerationRequest =>
   echo: false,
   ...changes,
 });
-const bounds = (maxModelLen = 100, poolTokens = 1000) => ({
+const bounds = (maxModelLen = 100, poolTokens = 1000, adapterPages = 0) => ({
   vocabSize: 50,
   eosTokenIds: [2, 3],
-  limits: { maxModelLen, poolTokens },
+  limits: { maxModelLen, poolTokens, pagesPerBlock: 2 },
+  adapterPages,
 });
 const prompt = (length: number) => Array.from({ length }, (_, i) => i % 50);
 
@@ -65,6 +66,23 @@ Deno.test("admission() refuses what the page pool can never hold", () => {
   assertEquals(refusal({ maxTokens: 3 }, prompt(30), bounds(100, 32))[1], "max_tokens");
 });
 
+Deno.test("admission() leaves the request's adapters their pages: what does not fit beside them is refused before it runs", () => {
+  // Five pages are three blocks of 16 tokens.
+  const beside = bounds(200, 80, 5);
+  assertEquals(plan({ maxTokens: 12 }, prompt(20), beside).maxTokens, 12);
+  assertEquals(plan({}, prompt(20), beside).maxTokens, 12);
+  assertEquals(refusal({ maxTokens: 13 }, prompt(20), beside), [
+    "too_long",
+    "max_tokens",
+    "expected prompt and max_tokens to be at most 32 tokens together (what the page pool can hold beside adapters), received 20 + 13 = 33",
+  ]);
+  assertEquals(
+    refusal({}, prompt(20), bounds(200, 80, 11))[2],
+    "expected a prompt of at most 0 " +
+      "tokens (what the page pool can hold beside adapters is 0), received 20",
+  );
+});
+
 Deno.test("admission() refuses an empty prompt, tokens out of the vocabulary and no tokens at all", () => {
   const messages = { prompt: { kind: "chat", messages: [] } } as const;
   assertEquals(refusal(messages, [])[1], "messages");
@@ -77,6 +95,7 @@ Deno.test("admission() refuses an empty prompt, tokens out of the vocabulary and
   assertEquals(refusal({}, [1.5])[1], "prompt");
   const sampling = { ...GREEDY, logitBias: [[50, 1]] } as const;
   assertEquals(refusal({ sampling }, [1])[1], "logit_bias");
+  assertEquals(refusal({ stopTokenIds: [2 ** 31 - 1] }, [1])[1], "stop_token_ids");
   assertEquals(refusal({ maxTokens: 0 }, [1]), [
     "invalid",
     "max_tokens",

@@ -86,7 +86,7 @@ class Front {
   }
 
   submit(name: string, maxTokens: number, adapters: readonly AdapterRoute[] = []) {
-    const submission = this.router.submit({
+    const submission = this.router.submit([{
       id: requestId(name),
       prompt: { kind: "tokens", tokens: promptOf(name) },
       adapters,
@@ -96,9 +96,14 @@ class Front {
       stopTokenIds: [],
       ignoreEos: true,
       echo: false,
-    });
+    }]);
     assert(submission.kind === "accepted", submission.kind);
-    return submission.events;
+    return submission.streams[0] as Receiver<StreamEvent>;
+  }
+
+  /** Why engines were lost. */
+  reasons(): string[] {
+    return this.seen.flatMap((event) => event.kind === "engine_lost" ? [event.reason] : []);
   }
 
   kinds(): string[] {
@@ -113,6 +118,8 @@ class Front {
   }
 }
 
+/** Where the machine may be too busy for what a test wants at once. */
+const PATIENT = { restarts: 100, periodMs: 60_000 };
 const promptOf = (name: string) => [...name].map((letter) => letter.charCodeAt(0));
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -170,7 +177,7 @@ Deno.test("EngineLink lets streams go on, without a repeated or missing token, w
 });
 
 Deno.test("EngineLink kills an engine that hangs, and streams go on", async () => {
-  await using front = new Front(["honest"], { pingMs: 50, missedPings: 6 });
+  await using front = new Front(["honest"], { pingMs: 200, missedPings: 10, tolerance: PATIENT });
   await front.ready();
   const hung = front.pid;
   const { tokens } = await read(front.submit("hung", 60), (count) => {
@@ -179,7 +186,7 @@ Deno.test("EngineLink kills an engine that hangs, and streams go on", async () =
   assertEquals(tokens, fakeTokens(promptOf("hung"), 60));
   const lost = front.seen.find(({ kind }) => kind === "engine_lost");
   assert(lost?.kind === "engine_lost");
-  assertEquals(lost.reason, "it gave no sign of life for 300 ms");
+  assertEquals(lost.reason, "it gave no sign of life for 2000 ms");
 });
 
 Deno.test("EngineLink registers every adapter with a new engine before it replays", async () => {
@@ -251,19 +258,26 @@ Deno.test("EngineLink does not try again when the engine says that it cannot sta
   assert(exit.kind === "crashed");
   assert(String(exit.error).includes("the pool does not fit the card"));
   assertEquals(front.kinds(), ["start_failed", "engine_lost"]);
+  await pause(5);
+  const { phase, reason } = front.router.engine;
+  assertEquals(phase, "failed");
+  assert(reason?.includes("the pool does not fit the card"), reason ?? "no reason");
 });
 
-Deno.test("EngineLink replaces an engine that does not connect, hangs up or speaks as another", async () => {
-  await using front = new Front(
-    ["never connects", "hangs up", "speaks as another", "honest"],
-    { connectMs: 1500 },
-  );
+Deno.test("EngineLink replaces an engine that does not connect", async () => {
+  // Honest ones are late too where the machine is busy: they are replaced until one is in time.
+  const options = { connectMs: 1500, tolerance: PATIENT };
+  await using front = new Front(["never connects", "honest"], options);
   await front.ready();
-  const reasons = front.seen.flatMap((event) => event.kind === "engine_lost" ? [event.reason] : []);
-  assertEquals(reasons.length, 3);
-  assert(reasons[0]?.includes("did not connect within 1500 ms"), reasons[0]);
-  assertEquals(reasons[1], "it hung up");
-  assert(reasons[2]?.includes("Cannot follow the engine: expected epoch"), reasons[2]);
+  assert(front.reasons()[0]?.includes("did not connect within 1500 ms"), front.reasons()[0]);
+});
+
+Deno.test("EngineLink replaces an engine that hangs up or speaks as another", async () => {
+  await using front = new Front(["hangs up", "speaks as another", "honest"]);
+  await front.ready();
+  const reasons = front.reasons();
+  assertEquals([reasons.length, reasons[0]], [2, "it hung up"]);
+  assert(reasons[1]?.includes("Cannot follow the engine: expected epoch"), reasons[1]);
 });
 
 Deno.test("EngineLink.stop() ends the engine and leaves nothing behind", async () => {

@@ -1,10 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { epoch as epochOf, type RequestId, requestId } from "../../../memory/ids.ts";
-import type { Sequence } from "../../../actors/batch_former/protocol.ts";
+import type { Output, Sequence } from "../../../actors/batch_former/protocol.ts";
 import { Ledger, type Plan } from "../../../actors/request_router/ledger.ts";
-import type { Output } from "../../../actors/request_router/protocol.ts";
 import { GREEDY } from "../../../actors/sampling.ts";
+import { epoch as epochOf, type RequestId, requestId } from "../../../memory/ids.ts";
 import { fakeLogprobs, fakeToken, fakeTokens } from "../../support/fake_engine.ts";
 
 const plan = (id: string, changes: Partial<Plan> = {}): Plan => ({
@@ -25,21 +24,25 @@ const output = (id: string, tokens: readonly number[], end: Output["end"] = null
   end,
 });
 
-function running(window = 8): Ledger {
-  const ledger = new Ledger({ capacity: 4, window });
+function running(window = 8, now = () => 0): Ledger {
+  const ledger = new Ledger({ capacity: 4, window }, now);
   ledger.replay(epochOf(1));
   ledger.admit(requestId("a"));
   ledger.prepare(plan("a"));
   return ledger;
 }
 
-Deno.test("Ledger.replay() gives the next engine what was generated and the credit that is left", () => {
-  const ledger = running();
+Deno.test("Ledger.replay() gives the next engine what was generated, the credit that is left and how long it has been", () => {
+  let now = 100;
+  const ledger = running(8, () => now);
   ledger.progress(epochOf(1), output("a", [7, 8, 9]));
   assertEquals(ledger.consume(requestId("a"), 2), 2);
   ledger.engineLost(epochOf(1));
   assertEquals(ledger.state(requestId("a")), "awaiting_engine");
-  assertEquals(ledger.replay(epochOf(2)), [{ ...plan("a"), generated: [7, 8, 9], credit: 7 }]);
+  now = 2600.4;
+  assertEquals(ledger.replay(epochOf(2)), [
+    { ...plan("a"), generated: [7, 8, 9], credit: 7, waitedMs: 2500 },
+  ]);
   ledger.checkIntegrity();
 });
 

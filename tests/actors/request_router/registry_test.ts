@@ -211,6 +211,25 @@ Deno.test("a later engine is told what an earlier one found in an adapter's file
   assertEquals(registry.commands(), [{ ...register, known: shape }]);
 });
 
+Deno.test("the pages of adapters are counted once each, and those of pinned ones in any case", () => {
+  const registry = new AdapterRegistry();
+  for (const [at, name] of ["a", "b", "c"].entries()) {
+    const id = adapterId(name);
+    registry.add({ name, id, path: `/${name}`, parent: "base" });
+    const ranks = { moduleRanks: [8, 0, 0, 0, 0, 0, 0], headRanks: [0, 0] };
+    const shape = { rank: 8, bytes: 9, layerPages: 10 ** at, headPages: 0, ...ranks };
+    registry.note({
+      ...{ kind: "adapter_registered", epoch: epoch(1), adapter: id },
+      ...{ rank: 8, bytes: 9, shape },
+    });
+  }
+  assertEquals(registry.pages([]), 0);
+  assertEquals(registry.pages([adapterId("a"), adapterId("a"), adapterId("gone")]), 1);
+  registry.pin("c");
+  assertEquals(registry.pages([adapterId("a")]), 101);
+  assertEquals(registry.pages([adapterId("c")]), 100);
+});
+
 /** What the engine says of pins. */
 const pinAnswer = (registry: AdapterRegistry, id: string, error: string | null) =>
   registry.note({ kind: "adapter_pinned", epoch: epoch(1), adapter: adapterId(id), error });
@@ -262,6 +281,16 @@ Deno.test("whose pinned name is gone is pinned no more, though requests or other
   registry.remove("a");
   assertEquals(told.filter(({ kind }) => kind === "unpin").length, 1);
   assertEquals(registry.get("b")?.pinned, false);
+});
+
+Deno.test("a pin that is taken back while there is no engine is answered all the same", async () => {
+  const registry = new AdapterRegistry();
+  registry.add(entry("a", "x"));
+  registry.note(registered("x"));
+  const pinned = registry.pin("a");
+  registry.unpin("a");
+  assert((await pinned)?.includes("it was unpinned meanwhile"));
+  assertEquals(registry.commands().map(({ kind }) => kind), ["register"]);
 });
 
 Deno.test("an unpin that overtakes the engine's answer is not forgotten", async () => {

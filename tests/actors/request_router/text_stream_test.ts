@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
+import type { OutputEnd } from "../../../actors/batch_former/protocol.ts";
 import { TextStream } from "../../../actors/request_router/text_stream.ts";
-import type { OutputEnd } from "../../../actors/request_router/protocol.ts";
 import { Tokenizer } from "../../../models/tokenizer.ts";
 import { tokenizerDirectory, TOKENIZERS } from "../../support/tokenizer_goldens.ts";
 

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { makePolicy } from "../../../../actors/batch_former/policies/compose.ts";
 import { earlyAbort } from "../../../../actors/batch_former/policies/early_abort.ts";
+import { POLICY_DEFAULTS } from "../../../../actors/policy_options.ts";
 import { paperTrace } from "../../../../bench/support/paper_settings.ts";
 import { syntheticTrace } from "../../../../bench/support/trace.ts";
 import { arrivalsOf, jobOf, runWith, summaryOf } from "./jobs.ts";
@@ -23,6 +25,18 @@ Deno.test("abort tries the latest first while more arrive than are admitted, and
   assertEquals(arrivalsOf(policy.order?.(queue, scene(600)) ?? []).slice(0, 3), [3, 11, 10]);
   for (const job of queue) policy.admitted?.(job, 10, 700);
   assertEquals(arrivalsOf(policy.order?.(queue, scene(1300)) ?? []).slice(0, 3), [0, 1, 2]);
+});
+
+Deno.test("abort turns round only what other policies leave equal, wherever it is named", () => {
+  const queue = Array.from({ length: 12 }, (_, i) => jobOf(i, { priority: i % 2 === 0 ? 9 : 0 }));
+  for (const names of [["abort", "priority"], ["priority", "abort"]] as const) {
+    const policy = makePolicy({ ...POLICY_DEFAULTS, names });
+    for (const job of queue) policy.arrived(job, [], 0);
+    policy.order(queue, scene(0));
+    for (const job of queue) policy.arrived(job, [], 100);
+    const order = arrivalsOf(policy.order(queue, scene(600)));
+    assertEquals(order, [11, 9, 7, 5, 3, 1, 10, 8, 6, 4, 2, 0], names.join());
+  }
 });
 
 Deno.test("simulated: over cv 1 to 8 early abort has more first tokens in time than FCFS, as in S-LoRA's figure 10", () => {

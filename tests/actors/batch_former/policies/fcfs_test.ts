@@ -8,6 +8,7 @@ Deno.test("fcfs lets others pass one that does not fit, until it has waited for 
   assertEquals(bars?.(jobOf(0), 1e6), false);
   assertEquals(bars?.(jobOf(0, { blockedSince: 50 }), 149), false);
   assertEquals(bars?.(jobOf(0, { blockedSince: 50 }), 150), true);
+  assertEquals(bars?.(jobOf(0, { blockedSince: 50, crowded: true }), 150), false);
 });
 
 Deno.test("fcfs lets nobody pass one that had to give up its pages", () => {

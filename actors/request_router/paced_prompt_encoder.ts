@@ -16,16 +16,31 @@ export interface LongPromptEncoded {
 /** Encoding takes about a microsecond a character: what is longer would hold all streams for over 4 ms. */
 const LONG = 4096;
 
+/** Prompts just not long that may follow each other before timers and other messages get their turn. */
+const TURN = 4;
+/** What a template does with a message takes about as long as so many characters, however short it is. */
+const MESSAGE = 32;
+
 interface Helper {
   readonly worker: Worker;
   readonly link: Link<LongPrompt, LongPromptEncoded>;
   readonly waiting: Map<number, PromiseWithResolvers<Encoding>>;
 }
 
-/** Encodes short prompts at once, and long ones in a Worker of its own, started when the first one comes. */
-export class LongPrompts implements PromptEncoder {
+/**
+ * Encodes prompts so that streams are not held up: short ones at once, or in turns where many come together, and
+ * long ones in a Worker, which is started when the first one comes.
+ */
+export class PacedPromptEncoder implements PromptEncoder {
   readonly #near: PromptEncoder;
   readonly #directory: string;
+  /** Choices of one request have one prompt, which is encoded once. */
+  readonly #known = new WeakMap<Prompt, Encoding | Promise<Encoding>>();
+  /** Characters encoded in this turn of the event loop. */
+  #spent = 0;
+  /** The last of those that wait for a later turn, and how many do. */
+  #line: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
   #helper: Helper | null = null;
   #ids = 0;
 
@@ -36,12 +51,38 @@ export class LongPrompts implements PromptEncoder {
   }
 
   encode(prompt: Prompt): Encoding | Promise<Encoding> {
-    return characters(prompt) < LONG ? this.#near.encode(prompt) : this.#encodeFar(prompt);
+    const known = this.#known.get(prompt);
+    if (known) return known;
+    const encoding = this.#encode(prompt);
+    this.#known.set(prompt, encoding);
+    return encoding;
   }
 
   /** Ends the Worker; what it was encoding is rejected. */
   close(): void {
     if (this.#helper) this.#fail(this.#helper, "the server is shutting down");
+  }
+
+  #encode(prompt: Prompt): Encoding | Promise<Encoding> {
+    const size = characters(prompt);
+    if (size >= LONG) return this.#encodeFar(prompt);
+    if (this.#waiting === 0 && this.#spend(size)) return this.#near.encode(prompt);
+    this.#waiting++;
+    const turn = this.#line.then(async () => {
+      while (!this.#spend(size)) await new Promise((resolve) => setTimeout(resolve));
+      this.#waiting--;
+      return this.#near.encode(prompt);
+    });
+    this.#line = turn.catch(() => {}); // its own reader hears of it
+    return turn;
+  }
+
+  /** Whether so many characters more may be encoded in this turn of the event loop. */
+  #spend(size: number): boolean {
+    if (this.#spent + size > LONG * TURN) return false;
+    if (this.#spent === 0) setTimeout(() => this.#spent = 0);
+    this.#spent += size;
+    return true;
   }
 
   async #encodeFar(prompt: Prompt): Promise<Encoding> {
@@ -89,6 +130,9 @@ function characters(prompt: Prompt): number {
     case "text":
       return prompt.text.length;
     case "chat":
-      return prompt.messages.reduce((sum, { content }) => sum + content.length, 0);
+      return prompt.messages.reduce(
+        (sum, { content, name = "" }) => sum + content.length + name.length + MESSAGE,
+        0,
+      );
   }
 }

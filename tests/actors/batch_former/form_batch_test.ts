@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { type Candidate, formBatch, pickAdmissions } from "../../../actors/batch_former/policy.ts";
+import { type Candidate, formBatch } from "../../../actors/batch_former/form_batch.ts";
 
 const decoding = (): Candidate => ({ phase: "decoding", ready: 1, reportsPrompt: false });
 const prompt = (ready: number, reportsPrompt = false): Candidate => ({
@@ -49,42 +49,4 @@ Deno.test("formBatch() never exceeds its room and never leaves out a decoding se
     const picked = picks.filter(({ candidate }) => candidate.phase === "decoding").length;
     assertEquals(picked, Math.min(decoders, tokens, logitRows));
   }));
-});
-
-const queued = (
-  more: { admissible?: boolean; blockedSince?: number | null; ready?: number } = {},
-) => ({ admissible: true, blockedSince: null, ready: 10, ...more });
-const picked = (
-  queue: ReturnType<typeof queued>[],
-  slots: number,
-  tokens: number,
-  bars: (state: typeof queue[number]) => boolean = () => false,
-) => pickAdmissions(queue, { slots, tokens }, bars).map((state) => queue.indexOf(state));
-
-Deno.test("pickAdmissions() asks for the first, for as many as there are slots and tokens", () => {
-  assertEquals(picked([queued(), queued(), queued()], 2, 100), [0, 1]);
-  assertEquals(picked([queued(), queued(), queued()], 9, 11), [0, 1]);
-  assertEquals(picked([queued()], 0, 100), []);
-});
-
-Deno.test("pickAdmissions() draws no more of the queue than there is room for", () => {
-  let drawn = 0;
-  function* queue() {
-    for (;; drawn++) yield queued();
-  }
-  assertEquals(pickAdmissions(queue(), { slots: 3, tokens: 100 }, () => false).length, 3);
-  assertEquals(drawn, 2);
-});
-
-Deno.test("pickAdmissions() looks past a sequence that waits for its adapter", () => {
-  assertEquals(picked([queued({ admissible: false }), queued()], 1, 100), [1]);
-});
-
-Deno.test("pickAdmissions() asks for one that did not fit beside the others, not in their stead", () => {
-  assertEquals(picked([queued({ blockedSince: 5, ready: 900 }), queued()], 1, 10), [0, 1]);
-});
-
-Deno.test("pickAdmissions() lets nobody pass one that bars the way until it fits", () => {
-  const old = queued({ blockedSince: 5 });
-  assertEquals(picked([queued(), old, queued()], 9, 100, (state) => state === old), [0, 1]);
 });

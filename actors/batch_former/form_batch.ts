@@ -16,7 +16,8 @@ export interface Candidate {
   readonly reportsPrompt: boolean;
 }
 
-export interface Pick<C> {
+/** A candidate's part of the step. */
+export interface Share<C> {
   readonly candidate: C;
   readonly tokens: number;
 }
@@ -25,9 +26,9 @@ export interface Pick<C> {
 export function formBatch<C extends Candidate>(
   candidates: readonly C[],
   room: StepRoom,
-): Pick<C>[] {
+): Share<C>[] {
   let { tokens, logitRows } = room;
-  const picks: Pick<C>[] = [];
+  const picks: Share<C>[] = [];
   const decoding = candidates.filter((candidate) => candidate.phase === "decoding");
   const others = candidates.filter((candidate) => candidate.phase !== "decoding");
   for (const candidate of [...decoding, ...others]) {
@@ -37,47 +38,6 @@ export function formBatch<C extends Candidate>(
     picks.push({ candidate, tokens: count });
     tokens -= count;
     logitRows -= candidate.reportsPrompt ? count : 1;
-  }
-  return picks;
-}
-
-/** A sequence in the queue. */
-export interface Queued {
-  /** It could run if it were given pages: no adapter is awaited and it has credit. */
-  readonly admissible: boolean;
-  /** Since when there has been no room for it; null: it was not asked for, or would fit. */
-  readonly blockedSince: number | null;
-  readonly ready: number;
-}
-
-/** Sequences that did not fit and are asked for again with every plan. */
-const PROBES = 16;
-
-/**
- * Which queued sequences to ask memory for, in the order of `queue`. Those that did not fit last time are asked
- * for beside the others, so that nobody waits behind them but where they bar the way.
- */
-export function pickAdmissions<Q extends Queued>(
-  queue: Iterable<Q>,
-  room: { readonly slots: number; readonly tokens: number },
-  bars: (queued: Q) => boolean,
-): Q[] {
-  let { slots, tokens } = room;
-  let probes = PROBES;
-  const picks: Q[] = [];
-  if (slots < 1 || tokens < 1) return picks;
-  for (const queued of queue) {
-    if (!queued.admissible) continue;
-    if (queued.blockedSince === null) {
-      picks.push(queued);
-      slots--;
-      tokens -= queued.ready;
-      if (slots < 1 || tokens < 1) break;
-    } else {
-      if (probes > 0) picks.push(queued);
-      probes--;
-      if (bars(queued)) break;
-    }
   }
   return picks;
 }

@@ -1,0 +1,51 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  chooseVariant,
+  linearVariants,
+  projectedRows,
+} from "../../../actors/executor/linear_variants.ts";
+import { prefillVariant } from "../../../actors/executor/prefill_variant.ts";
+import { shaderText } from "../../../kernels/compiler.ts";
+
+/** Matrices, subgroups and workgroups of cards that are, and of some that are not. */
+const CARDS = [
+  { matrices: null, workgroupBytes: 16384, lanes: 256 },
+  ...[16384, 32768, 49152, 65536].flatMap((workgroupBytes) =>
+    [[16, 32], [8, 8], [8, 32], [16, 64], [16, 16], [32, 32], [16, 8]].map((
+      [size = 0, subgroup = 0],
+    ) => ({ matrices: { size, subgroup }, workgroupBytes, lanes: workgroupBytes / 64 }))
+  ),
+];
+
+Deno.test("whatever matrices and subgroups a card has, its tilings are shared out evenly and some variant takes any sizes", () => {
+  for (const card of CARDS) {
+    const variants = linearVariants(card);
+    // Throws where a loop over an invocation's matrices or loads has no whole count.
+    for (const { kernel, header } of variants) {
+      assert(shaderText(kernel, header).includes("fn main"));
+      const { SUBGROUP = 1, ROW_GROUPS = 1, OUT_GROUPS = 1, K_GROUPS = 1 } = header;
+      assert(SUBGROUP * ROW_GROUPS * OUT_GROUPS * K_GROUPS <= card.lanes);
+    }
+    for (const rows of [1, 2, 5, 16, 17, 64, 65, 500, 8192]) {
+      for (const out of [8, 64, 4096, 28672, 128256]) {
+        const chosen = chooseVariant(variants, rows, out);
+        assert(chosen, `${JSON.stringify(card)}: ${rows} x ${out}`);
+        assert(chosen.planes * rows <= projectedRows(rows), `${chosen.planes} planes of ${rows}`);
+      }
+    }
+    for (const headDim of [16, 64, 128, 256]) {
+      const { kernel, header } = prefillVariant(card, headDim);
+      assert(shaderText(kernel, header).includes("fn main"));
+    }
+  }
+});
+
+Deno.test("NVIDIA's matrices serve prompts and batches, and one row goes without", () => {
+  const card = { matrices: { size: 16, subgroup: 32 }, workgroupBytes: 49152, lanes: 1024 };
+  const name = (rows: number) => chooseVariant(linearVariants(card), rows, 4096)?.kernel.name;
+  assertEquals([1, 4, 5, 128, 2048].map(name), [
+    ...["linear_rows", "linear_rows"],
+    ...["linear_matrix", "linear_matrix", "linear_matrix"],
+  ]);
+  assertEquals(prefillVariant(card, 128).kernel.name, "attention_prefill_matrix");
+});
