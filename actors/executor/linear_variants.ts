@@ -85,14 +85,14 @@ const PLENTY = 256;
 
 /**
  * Up to how many rows, from how many workgroups on; tile of rows x outputs, slice; subgroups that share them;
- * workgroups that share a tile.
+ * workgroups that share a tile; slices on their way.
  */
 type MatrixRow = readonly [
   limits: readonly [upTo: number, fewest: number],
   tile: readonly [rows: number, outputs: number, slice: number],
   groups: readonly [rows: number, outputs: number, k: number],
   split?: number,
-  buffers?: number,
+  ahead?: number,
 ];
 
 /** More workgroups than narrow outputs make of one tiling, and wide ones do. */
@@ -101,20 +101,26 @@ const SOME = 300;
 const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
   rows(1, [1, 4], [128, 1]),
   rows(4, [4, 4], [64, 2]),
-  [[16, SOME], [16, 64, 128], [1, 4, 2]],
-  [[16, SOME], [16, 32, 128], [1, 2, 2], 2],
-  [[16, 0], [16, 64, 128], [1, 4, 2], 4],
-  [[32, 2 * SOME], [32, 64, 64], [1, 4, 1], 2],
-  [[32, 0], [32, 64, 64], [1, 4, 1], 4],
+  [[16, SOME], [16, 32, 64], [1, 1, 2], 1, 2],
+  [[16, SOME], [16, 64, 64], [1, 4, 1], 4, 2],
+  [[16, 0], [16, 64, 64], [1, 4, 1], 8, 2],
+  [[32, FULL], [32, 128, 64], [1, 4, 1], 1, 2],
+  [[32, SOME], [32, 64, 64], [1, 4, 1], 4],
+  [[32, 0], [32, 128, 64], [1, 4, 1], 8, 2],
+  [[64, FULL], [64, 256, 64], [1, 8, 1], 2],
   [[64, SOME], [64, 64, 64], [2, 2, 1]],
+  [[64, SOME / 2], [64, 64, 64], [2, 2, 1], 2, 2],
   [[64, 0], [64, 64, 64], [2, 2, 1], 4],
+  [[128, SOME / 2], [128, 128, 64], [2, 4, 1]],
+  [[128, SOME / 2], [128, 128, 64], [2, 4, 1], 4],
+  [[128, 0], [128, 128, 64], [2, 4, 1], 8],
+  // Where workgroups have 32 KiB: what is above and does not fit is left out, here and at the end.
   [[128, SOME / 2], [128, 128, 32], [2, 2, 1]],
   [[128, SOME / 2], [128, 128, 32], [2, 2, 1], 4],
   [[128, 0], [128, 128, 32], [2, 2, 1], 8],
   [[Infinity, PLENTY], [256, 128, 32], [4, 2, 1]],
   [[Infinity, FULL], [128, 128, 64], [2, 2, 1]],
   [[Infinity, 0], [128, 32, 128], [4, 1, 2]],
-  // Where workgroups have 32 KiB: what is above and does not fit is left out.
   [[Infinity, 0], [64, 64, 64], [2, 2, 1]],
   rows(Infinity, [16, 8], [32, 4]),
 ];
@@ -135,7 +141,7 @@ export function linearVariants(
   if (!matrices) return VECTOR;
   return MATRIX.map((row) => {
     if ("kernel" in row) return row;
-    const [[upTo, fewest], [TILE_ROWS, TILE_OUTS, SLICE], groups, SPLIT = 1, BUFFERS = 1] = row;
+    const [[upTo, fewest], [TILE_ROWS, TILE_OUTS, SLICE], groups, SPLIT = 1, AHEAD = 1] = row;
     const [ROW_GROUPS, OUT_GROUPS, K_GROUPS] = groups;
     const tiling = {
       TILE_ROWS,
@@ -145,7 +151,7 @@ export function linearVariants(
       OUT_GROUPS,
       K_GROUPS,
       SPLIT,
-      BUFFERS,
+      AHEAD,
     };
     return matrix(matrices, device, upTo, fewest, tiling);
   }).filter((variant) => variant !== null);

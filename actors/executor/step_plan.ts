@@ -27,7 +27,7 @@ const SHRINK_TOKENS = 4;
 export const SHRINK_RANKS = 16;
 /** Decode attention splits sequences until about this many workgroups run: two on each processor of a large GPU. */
 export const DECODE_WORKGROUPS = 256;
-/** The kernel takes this many keys at a time: pieces are multiples of it. */
+/** Pieces are multiples of what the kernel takes at a time; fewer keys would not be worth a merge. */
 const KEYS_AT_ONCE = 64;
 
 /**

@@ -3,7 +3,7 @@
 // p its position; if WINDOW > 0 those past p - WINDOW. None left: o = 0, m = -3e38, l = 0.
 // An item that is alone has all keys of t: it writes out[t, h] = o / l in place of partials.
 // One workgroup: one item, one kv head, up to four q heads that share it, the components of a vec4.
-// Invocation (slot, eight columns) has keys slot, slot + SLOTS, .. of every 4 * SLOTS, both K and V, and loads the
+// Invocation (slot, eight columns) has keys slot, slot + SLOTS, .. of every KEYS, both K and V, and loads the
 // next four of each as soon as it has used the last. Scores are summed over a key's invocations in workgroup memory;
 // m, l and o are each slot's own until the end, when the slots are brought together by the same formula.
 @group(0) @binding(0) var<storage, read> step: array<u32>;
@@ -19,19 +19,20 @@ override WINDOW: u32;
 override PAGES_PER_BLOCK: u32;
 
 override EIGHTS: u32 = HEAD_DIM / 8u;
-override SLOTS: u32 = 16u / (1u + (HEAD_DIM - 1u) / 128u); // 8 for heads wider than 128
-override LANES: u32 = EIGHTS * SLOTS;
-override STRIDE: u32 = 4u * SLOTS + 1u; // padded by one against bank conflicts
+override SLOTS: u32 = 8u / (1u + (HEAD_DIM - 1u) / 128u); // 4 for heads wider than 128
+override LANES: u32 = EIGHTS * SLOTS; // at most 128: small workgroups wait for each other's loads less
+override KEYS: u32 = 4u * SLOTS;
+override STRIDE: u32 = KEYS + 1u; // padded by one against bank conflicts
 override PARTS: u32 = (EIGHTS + 3u) / 4u * 4u * STRIDE;
 
 const LOWEST: f32 = -3.0e38;
 // [eight][key]: parts of scores, zero past EIGHTS, for nobody writes there; at the end [2 heads][slot][HEAD_DIM / 4].
 var<workgroup> parts: array<vec4<f32>, PARTS>;
-var<workgroup> scores: array<vec4<f32>, 64>; // [key]
-var<workgroup> tops: array<vec4<f32>, 16>;   // [slot]: m
-var<workgroup> totals: array<vec4<f32>, 16>; // [slot]: l, shrunk to the largest m
+var<workgroup> scores: array<vec4<f32>, KEYS>;  // [key]
+var<workgroup> tops: array<vec4<f32>, SLOTS>;   // [slot]: m
+var<workgroup> totals: array<vec4<f32>, SLOTS>; // [slot]: l, shrunk to the largest m
 
-struct Quad { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
+struct Quad { at0: vec4<u32>, at1: vec4<u32>, at2: vec4<u32>, at3: vec4<u32> }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -73,7 +74,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let q1 = Eight(q[q_at.y] * scale, q[q_at.y + 1u] * scale);
   let q2 = Eight(q[q_at.z] * scale, q[q_at.z + 1u] * scale);
   let q3 = Eight(q[q_at.w] * scale, q[q_at.w + 1u] * scale);
-  keys = keys_from(first + 4u * SLOTS, slot, end);
+  keys = keys_from(first + KEYS, slot, end);
   var key_pages = pages_of(table, keys, key_row, eight);
   var value_pages = pages_of(table, keys, value_row, eight);
 
@@ -83,16 +84,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var o1 = o0;
   var o2 = o0;
   var o3 = o0;
-  for (var base = first; base < end; base = base + 4u * SLOTS) {
-    let more = base + 4u * SLOTS < end;
+  for (var base = first; base < end; base = base + KEYS) {
+    let more = base + KEYS < end;
     let at = eight * STRIDE + slot;
-    parts[at] = products(q0, q1, q2, q3, unpack_f16(k.a));
-    parts[at + SLOTS] = products(q0, q1, q2, q3, unpack_f16(k.b));
-    parts[at + 2u * SLOTS] = products(q0, q1, q2, q3, unpack_f16(k.c));
-    parts[at + 3u * SLOTS] = products(q0, q1, q2, q3, unpack_f16(k.d));
+    parts[at] = products(q0, q1, q2, q3, unpack_f16(k.at0));
+    parts[at + SLOTS] = products(q0, q1, q2, q3, unpack_f16(k.at1));
+    parts[at + 2u * SLOTS] = products(q0, q1, q2, q3, unpack_f16(k.at2));
+    parts[at + 3u * SLOTS] = products(q0, q1, q2, q3, unpack_f16(k.at3));
     if (more) { k = load(key_pages, keys, key_row, eight); }
     workgroupBarrier();
-    for (var i = lane; i < 4u * SLOTS; i = i + LANES) { sum_scores(i, base, end); }
+    for (var i = lane; i < KEYS; i = i + LANES) { sum_scores(i, base, end); }
     workgroupBarrier();
 
     let s0 = scores[slot];
@@ -108,17 +109,22 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let w3 = exp(s3 - top);
     m = top;
     l = fma(l, shrink, (w0 + w1) + (w2 + w3));
-    let v0 = unpack_f16(v.a);
-    let v1 = unpack_f16(v.b);
-    let v2 = unpack_f16(v.c);
-    let v3 = unpack_f16(v.d);
-    o0 = weighted(o0, shrink.x, vec4<f32>(w0.x, w1.x, w2.x, w3.x), v0, v1, v2, v3);
-    o1 = weighted(o1, shrink.y, vec4<f32>(w0.y, w1.y, w2.y, w3.y), v0, v1, v2, v3);
-    o2 = weighted(o2, shrink.z, vec4<f32>(w0.z, w1.z, w2.z, w3.z), v0, v1, v2, v3);
-    o3 = weighted(o3, shrink.w, vec4<f32>(w0.w, w1.w, w2.w, w3.w), v0, v1, v2, v3);
+    o0 = Eight(o0.lo * shrink.x, o0.hi * shrink.x);
+    o1 = Eight(o1.lo * shrink.y, o1.hi * shrink.y);
+    o2 = Eight(o2.lo * shrink.z, o2.hi * shrink.z);
+    o3 = Eight(o3.lo * shrink.w, o3.hi * shrink.w);
+    #for i in 4
+    {
+      let value = unpack_f16(v.at{i});
+      o0 = plus(o0, w{i}.x, value);
+      o1 = plus(o1, w{i}.y, value);
+      o2 = plus(o2, w{i}.z, value);
+      o3 = plus(o3, w{i}.w, value);
+    }
+    #end
     if (more) {
       v = load(value_pages, keys, value_row, eight);
-      keys = keys_from(base + 8u * SLOTS, slot, end);
+      keys = keys_from(base + 2u * KEYS, slot, end);
       key_pages = pages_of(table, keys, key_row, eight);
       value_pages = pages_of(table, keys, value_row, eight);
     }
@@ -174,7 +180,7 @@ fn leave(alone: bool, to: u32, result: u32, h: u32, i: u32, l: f32) {
 
 const STEPS: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
-// A slot's keys of the next 4 * SLOTS; those past the end read the last one again.
+// A slot's keys of the next KEYS; those past the end read the last one again.
 fn keys_from(base: u32, slot: u32, end: u32) -> vec4<u32> {
   return min(vec4<u32>(base + slot) + STEPS * SLOTS, vec4<u32>(end - 1u));
 }
@@ -209,13 +215,9 @@ fn sum_scores(key: u32, base: u32, end: u32) {
   scores[key] = select(vec4<f32>(LOWEST), sum, base + key < end);
 }
 
-fn weighted(o: Eight, shrink: f32, w: vec4<f32>, v0: Eight, v1: Eight, v2: Eight, v3: Eight) -> Eight {
-  let lo = fma(vec4<f32>(w.y), v1.lo, fma(vec4<f32>(w.x), v0.lo, o.lo * shrink));
-  let hi = fma(vec4<f32>(w.y), v1.hi, fma(vec4<f32>(w.x), v0.hi, o.hi * shrink));
-  return Eight(
-    fma(vec4<f32>(w.w), v3.lo, fma(vec4<f32>(w.z), v2.lo, lo)),
-    fma(vec4<f32>(w.w), v3.hi, fma(vec4<f32>(w.z), v2.hi, hi)),
-  );
+fn plus(o: Eight, weight: f32, value: Eight) -> Eight {
+  let w = vec4<f32>(weight);
+  return Eight(fma(w, value.lo, o.lo), fma(w, value.hi, o.hi));
 }
 
 // Two heads' columns of all slots into workgroup memory, and four columns of one of them, summed over the slots.

@@ -16,8 +16,8 @@ export interface MatrixTiling {
   readonly OUT_GROUPS: number;
   readonly K_GROUPS: number;
   readonly SPLIT: number;
-  /** Slices in workgroup memory: with two one barrier a slice, not two. */
-  readonly BUFFERS: number;
+  /** Slices on their way while one is multiplied. */
+  readonly AHEAD: number;
 }
 
 /** Matrices and loads of an invocation: whole numbers, where the tiling suits the subgroups. */
@@ -55,7 +55,7 @@ export const linearMatrix = defineLinear({
     "OUT_GROUPS",
     "K_GROUPS",
     "SPLIT",
-    "BUFFERS",
+    "AHEAD",
     "MATRIX",
     "SUBGROUP",
     "RANKS",
@@ -100,9 +100,9 @@ export function linearMatrixFits(
 
 /** Bytes of workgroup memory: slices of the tile's x and W, each row padded, or the sums of the shrink. */
 function linearMatrixBytes(tiling: MatrixTiling, units: MatrixUnits): number {
-  const { TILE_ROWS, TILE_OUTS, SLICE, BUFFERS } = tiling;
+  const { TILE_ROWS, TILE_OUTS, SLICE } = tiling;
   const { RANKS = 0 } = linearMatrixHeader(tiling, units);
-  const slice = (TILE_ROWS + TILE_OUTS) * (SLICE / 8 + 1) * BUFFERS;
+  const slice = (TILE_ROWS + TILE_OUTS) * (SLICE / 8 + 1);
   return Math.max(slice, threadsOf(tiling, units.subgroup) * RANKS) * 16;
 }
 

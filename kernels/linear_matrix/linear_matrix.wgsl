@@ -5,7 +5,7 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 // y[r, n] = sum_k x[row(r), k] * W[n, k]   on matrix units: MATRIX x MATRIX x MATRIX products of f16,
 // summed in f32.
 // One workgroup: TILE_ROWS rows x TILE_OUTS outputs, k in slices of SLICE staged in workgroup memory as f16 (int8 is
-// exact, bf16 down to 2^-14), the next slice loaded while this one is multiplied.
+// exact, bf16 down to 2^-14), the next AHEAD slices loaded while this one is multiplied.
 // SPLIT workgroups share a tile's k: narrow outputs make too few tiles to keep enough loads under way.
 // ROW_GROUPS x OUT_GROUPS subgroups of SUBGROUP lanes share the tile; K_GROUPS such sets share the columns of a slice.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink_wide.wgsl).
@@ -24,7 +24,7 @@ const STRIDE: u32 = EIGHTS + 1u;      // padded, so that rows start on different
 const STAGED: u32 = (TILE_ROWS + TILE_OUTS) * STRIDE;
 const WS: u32 = TILE_ROWS * STRIDE;
 const SUMS: u32 = MATRIX * MATRIX / 4u;
-var<workgroup> staged: array<vec4<u32>, max(max(STAGED * BUFFERS, SUBGROUPS * SUMS), THREADS * RANKS)>;
+var<workgroup> staged: array<vec4<u32>, max(max(STAGED, SUBGROUPS * SUMS), THREADS * RANKS)>;
 
 alias Left = subgroup_matrix_left<f16, MATRIX, MATRIX>;
 alias Right = subgroup_matrix_right<f16, MATRIX, MATRIX>;
@@ -34,6 +34,9 @@ fn half_bits(bits: vec4<u32>) -> vec4<u32> {
   if (DTYPE == F16) { return bits; }
   return pack_f16(widen(bits));
 }
+
+// The slice from column k on, in vectors; nothing is loaded past the last one, where x and W count as 0.
+fn slice_from(k: u32, end: u32) -> u32 { return select(IN, k, k < end) / 8u; }
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -73,32 +76,39 @@ fn main(
   #for i in X_LOADS
   let x_at{i} = lane + {i}u * THREADS;
   let x_row{i} = x_row(min(r0 + x_at{i} / EIGHTS, row_count() - 1u));
-  var x_next{i} = padded_x_bits(x_row{i}, k_first / 8u + x_at{i} % EIGHTS);
   #end
   #for i in W_LOADS
   let w_at{i} = lane + {i}u * THREADS;
-  var w_next{i} = padded_weight_bits(n0 + w_at{i} / EIGHTS, k_first / 8u + w_at{i} % EIGHTS);
   #end
-  var buffer = 0u;
-  for (var k = k_first; k < k_end; k += SLICE) {
-    if (BUFFERS == 1u) { workgroupBarrier(); } // with two, the slice before is read from the other one
+  #for b in AHEAD
+  let first{b} = slice_from(k_first + {b}u * SLICE, k_end);
+  #for i in X_LOADS
+  var x_next{b}_{i} = padded_x_bits(x_row{i}, first{b} + x_at{i} % EIGHTS);
+  #end
+  #for i in W_LOADS
+  var w_next{b}_{i} = padded_weight_bits(n0 + w_at{i} / EIGHTS, first{b} + w_at{i} % EIGHTS);
+  #end
+  #end
+  for (var k = k_first; k < k_end; k += SLICE * AHEAD) {
+    #for b in AHEAD
+    workgroupBarrier();
     #for i in X_LOADS
-    staged[buffer + (x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{i};
+    staged[(x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{b}_{i};
     #end
     #for i in W_LOADS
-    staged[buffer + WS + (w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{i});
+    staged[WS + (w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{b}_{i});
     #end
     workgroupBarrier();
-    let k8 = select(IN, k + SLICE, k + SLICE < k_end) / 8u; // nothing is loaded past the last slice
+    let next{b} = slice_from(k + ({b}u + AHEAD) * SLICE, k_end);
     #for i in X_LOADS
-    x_next{i} = padded_x_bits(x_row{i}, k8 + x_at{i} % EIGHTS);
+    x_next{b}_{i} = padded_x_bits(x_row{i}, next{b} + x_at{i} % EIGHTS);
     #end
     #for i in W_LOADS
-    w_next{i} = padded_weight_bits(n0 + w_at{i} / EIGHTS, k8 + w_at{i} % EIGHTS);
+    w_next{b}_{i} = padded_weight_bits(n0 + w_at{i} / EIGHTS, next{b} + w_at{i} % EIGHTS);
     #end
     #for s in STEPS
     {
-      let at = buffer + ({s}u * K_GROUPS + k_group) * (MATRIX / 8u);
+      let at = ({s}u * K_GROUPS + k_group) * (MATRIX / 8u);
       #for j in OUT_BLOCKS
       let right{j} = subgroupMatrixLoad<Right, col_major>(&staged, WS + (out_block + {j}u) * MATRIX * STRIDE + at, STRIDE);
       #end
@@ -112,7 +122,7 @@ fn main(
       #end
     }
     #end
-    if (BUFFERS == 2u) { buffer = STAGED - buffer; }
+    #end
   }
 
   let inside = r0 + TILE_ROWS <= row_count() && n0 + TILE_OUTS <= OUT;

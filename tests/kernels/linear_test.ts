@@ -37,8 +37,8 @@ const sumsOf = (header: Readonly<Record<string, number>>): number => {
 const { matrices } = await testCompiler();
 const largeShrinks = (software && matrices ? [[1, 4, 2], [2, 8, 2]] as const : []).map(
   ([ROW_GROUPS, OUT_GROUPS, K_GROUPS], i) => {
-    const [TILE_ROWS, SLICE, BUFFERS] = i === 0 ? [16, 128, 1] as const : [32, 64, 2] as const;
-    const tile = { TILE_ROWS, TILE_OUTS: 64, SLICE, SPLIT: 1, BUFFERS };
+    const [TILE_ROWS, SLICE, AHEAD] = i === 0 ? [16, 128, 1] as const : [32, 64, 2] as const;
+    const tile = { TILE_ROWS, TILE_OUTS: 64, SLICE, SPLIT: 1, AHEAD };
     const tiling = { ...tile, ROW_GROUPS, OUT_GROUPS, K_GROUPS };
     const header: Readonly<Record<string, number>> = linearMatrixHeader(
       tiling,

@@ -23,7 +23,7 @@ function isKernel(value: unknown): value is Kernel {
 
 /** Plausible values of the constants that kernels are specialised by. */
 const PLAUSIBLE: Readonly<Record<string, number>> = {
-  BUFFERS: 2,
+  AHEAD: 2,
   EPS: 1e-5,
   FUSED: 1536,
   FIRST_MODULE: 0,
