@@ -13,7 +13,7 @@ const onlyWord = (permission: string, path: string) =>
 
 /**
  * What the front process may do: read (models and adapters lie anywhere), make its socket's directory in the
- * temporary one, listen, and start `deno` for the engine. All variables but its own look unset, and nothing more
+ * temporary one, listen, and start `deno` for the engine. All variables but its own and TMPDIR look unset, and nothing more
  * is asked for. With LD_LIBRARY_PATH or the like in `environment`, as GPU hosts often have it for their driver,
  * it must be allowed to start any program, for the engine needs the variable too.
  */
@@ -22,13 +22,13 @@ export function frontPermissions(
   environment: Readonly<Record<string, string>>,
 ): string[] {
   const redirected = Object.keys(environment).some((name) => REDIRECTS.test(name));
-  const temp = environment.TMPDIR ?? "/tmp";
+  const temp = environment.TMPDIR || "/tmp";
   return [
     "--no-prompt",
     "--allow-read",
     onlyWord("--allow-write", temp),
     "--allow-net",
-    "--allow-env=CHORUS_*",
+    "--allow-env=CHORUS_*,TMPDIR",
     "--ignore-env",
     redirected ? "--allow-run" : onlyWord("--allow-run", deno),
   ];
