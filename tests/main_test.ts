@@ -39,6 +39,7 @@ const HOPELESS: { args?: string[]; env?: Record<string, string>; why: string }[]
   { args: ["--max-model-len", "100000"], why: "the model has 512 positions, received 100000" },
   { args: ["--dtype", "bf16"], why: "--dtype bf16" },
   { env: { TMPDIR: "/nowhere" }, why: "received /nowhere" },
+  { env: { TMPDIR: `/tmp/${"long".repeat(20)}` }, why: "may have 103, received /tmp/long" },
 ];
 for (const { args = [], env = {}, why } of HOPELESS) {
   const given = [...args, ...Object.entries(env).map((pair) => pair.join("="))].join(" ");

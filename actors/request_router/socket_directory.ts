@@ -1,4 +1,10 @@
+import type { Epoch } from "../../memory/ids.ts";
 import { messageOf } from "../message_of.ts";
+
+/** What the path of a Unix socket may have on every system: macOS has 104 bytes for it, a NUL among them. */
+const LONGEST_PATH = 103;
+/** As long as Deno makes it, with room for all engines that may have to be started. */
+const NAME_BYTES = "/chorus-0123456789abcdef/engine-999999.sock".length;
 
 /** Where Deno itself makes temporary directories, of which it does not say what it is. */
 const temporary = () => Deno.env.get("TMPDIR") || "/tmp";
@@ -8,6 +14,13 @@ const temporary = () => Deno.env.get("TMPDIR") || "/tmp";
  * @throws {Error} where it cannot, and no other try could.
  */
 export async function makeSocketDirectory(parent = temporary()): Promise<string> {
+  const bytes = new TextEncoder().encode(parent).length + NAME_BYTES;
+  if (bytes > LONGEST_PATH) {
+    throw new RangeError(
+      `Cannot put the engine's socket where TMPDIR says: its path would have ${bytes} bytes and ` +
+        `may have ${LONGEST_PATH}, received ${parent}`,
+    );
+  }
   try {
     return await Deno.makeTempDir({ dir: parent, prefix: "chorus-" });
   } catch (error) {
@@ -18,3 +31,6 @@ export async function makeSocketDirectory(parent = temporary()): Promise<string>
     );
   }
 }
+
+/** Where the engine of an epoch is to connect to. */
+export const socketIn = (directory: string, epoch: Epoch) => `${directory}/engine-${epoch}.sock`;
