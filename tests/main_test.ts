@@ -20,9 +20,16 @@ Deno.test("a bad option ends the process with 2 and names itself, its value and 
 Deno.test("--help lists every option with its variable and its default", async () => {
   const { code, stdout } = await runMain({ args: ["--help"] });
   assertEquals(code, 0);
-  const source = await Deno.readTextFile(new URL("../cli/config.ts", import.meta.url));
-  const flags = source.matchAll(/flag: "--([a-z-]+) /g).map(([, flag = ""]) => flag).toArray();
-  assert(flags.length >= 17);
+  const flagsOf = async (file: string) => {
+    const source = await Deno.readTextFile(new URL(`../cli/${file}`, import.meta.url));
+    return source.matchAll(/flag: "--([a-z-]+) /g).map(([, flag = ""]) => flag).toArray();
+  };
+  const [general, scheduling] = [
+    await flagsOf("config.ts"),
+    await flagsOf("scheduling_options.ts"),
+  ];
+  assert(general.length >= 17 && scheduling.length >= 7);
+  const flags = [...general, ...scheduling];
   for (const flag of flags) {
     assertStringIncludes(stdout, `--${flag} <`);
     const name = flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
