@@ -28,4 +28,4 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=15m \
 
 # Deno itself, with the permissions of cli/permissions.ts: no shell or task runner has to pass signals on.
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["deno", "run", "--cached-only", "--no-prompt", "--allow-read", "--allow-write=/tmp", "--allow-net", "--allow-env=CHORUS_*", "--ignore-env", "--allow-run=/usr/bin/deno", "main.ts"]
+ENTRYPOINT ["deno", "run", "--cached-only", "--no-prompt", "--allow-read", "--allow-write=/tmp", "--allow-net", "--allow-env=CHORUS_*,TMPDIR", "--ignore-env", "--allow-run=/usr/bin/deno", "main.ts"]

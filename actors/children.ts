@@ -21,6 +21,8 @@ export interface Ended {
 }
 
 const logger = getLogger(["chorus", "supervisor"]);
+/** What becomes of a child has a category of its own: a log can do without one whose end is told in another way. */
+export const loggerOf = (child: string) => getLogger(["chorus", child]);
 
 /** The places of a supervision table and who is in them: at most one incarnation each. */
 export class Children {
@@ -56,6 +58,12 @@ export class Children {
     stopping.addEventListener("abort", giveUp);
     try {
       await Promise.race([actor.ready, given.promise, endedEarly(actor)]);
+    } catch (error) {
+      if (!stopping.aborted) {
+        const { name: child } = actor;
+        loggerOf(child).error("{child} cannot start: {error}", { child, error });
+      }
+      throw error;
     } finally {
       stopping.removeEventListener("abort", giveUp);
     }

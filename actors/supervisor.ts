@@ -1,7 +1,6 @@
-import { getLogger } from "@logtape/logtape";
 import type { Actor, Exit } from "./actor.ts";
 import { Channel } from "./channel.ts";
-import { Children, type ChildSpec, type Ended } from "./children.ts";
+import { Children, type ChildSpec, type Ended, loggerOf } from "./children.ts";
 import { RestartTolerance } from "./restart_tolerance.ts";
 
 export interface SupervisorOptions {
@@ -11,8 +10,6 @@ export interface SupervisorOptions {
   /** 2 restarts in 5 s unless said otherwise; one more ends the supervisor as crashed. */
   readonly tolerance?: { readonly restarts: number; readonly periodMs: number };
 }
-
-const logger = getLogger(["chorus", "supervisor"]);
 
 /** Runs the children of a table; an Actor itself, so that one supervisor can be another's child. */
 export function supervise(table: readonly ChildSpec[], options: SupervisorOptions): Actor {
@@ -72,7 +69,8 @@ class Supervisor {
     const spec = this.#table[at];
     if (!spec || !this.#children.bury(ended)) return;
     let error = exit.kind === "crashed" ? exit.error : null;
-    logger.warn("{child} {kind}: {error}", { child: spec.name, kind: exit.kind, error });
+    const { name: child } = spec;
+    loggerOf(child).warn("{child} {kind}: {error}", { child, kind: exit.kind, error });
     if (spec.restart === "temporary") return;
     if (spec.restart === "transient" && exit.kind === "stopped") return;
     if (spec.significant) throw error ?? new Error(`Cannot go on: ${spec.name} stopped`);
@@ -102,7 +100,6 @@ class Supervisor {
       return null;
     } catch (error) {
       this.#stopping.signal.throwIfAborted();
-      logger.warn("a restart failed: {error}", { error });
       return error ?? new Error("unknown");
     }
   }

@@ -1,3 +1,4 @@
+import { messageOf } from "../actors/message_of.ts";
 import { adapterId } from "../memory/ids.ts";
 import type { AdapterRegistry } from "../actors/request_router/registry.ts";
 import {
@@ -94,7 +95,7 @@ export class AdapterWatcher {
         registry.add({ name, id: adapterId(digest), path, parent });
       } catch (error) {
         if (this.#stuck.has(name)) seen.retryAt = performance.now() + retryMs;
-        print(`Cannot register adapter: ${(error as Error).message}, received ${path}`);
+        print(complaint("register adapter", error, path));
       }
     }
   }
@@ -139,9 +140,7 @@ export class AdapterWatcher {
       for (const name of this.#seen.keys()) if (!names.has(name)) this.#gone(name);
       for (const name of this.#due(names)) {
         await this.#inTime(name, this.#lookAt(name)).catch((error) =>
-          this.#options.print(
-            `Cannot look at adapter: ${error.message}, received ${this.#path(name)}`,
-          )
+          this.#options.print(complaint("look at adapter", error, this.#path(name)))
         );
       }
       this.#broken = false;
@@ -190,9 +189,7 @@ export class AdapterWatcher {
       // It is not gone, and no reason not to look at the others. It is looked at until that can be.
       this.#seen.set(name, { last: "", taken: seen?.taken ?? null });
       if (!this.#closed.has(name)) {
-        this.#options.print(
-          `Cannot look at adapter: ${(error as Error).message}, received ${path}`,
-        );
+        this.#options.print(complaint("look at adapter", error, path));
       }
       this.#closed.add(name);
       return;
@@ -246,7 +243,7 @@ export class AdapterWatcher {
       print(refusal ? refusal.why : `adapters: ${name} is loaded`);
     } catch (error) {
       if (seen) seen.retryAt = performance.now() + retryMs;
-      print(`Cannot load adapter: ${(error as Error).message}, received ${path}`);
+      print(complaint("load adapter", error, path));
     }
   }
 
@@ -280,4 +277,10 @@ export class AdapterWatcher {
       // No such service here, or no room in it for so many directories: they are swept.
     }
   }
+}
+
+/** An error of our own says by itself what cannot be done, and with what. */
+function complaint(task: string, error: unknown, path: string): string {
+  const why = messageOf(error);
+  return why.startsWith("Cannot ") ? why : `Cannot ${task}: ${why}, received ${path}`;
 }

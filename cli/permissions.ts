@@ -1,9 +1,19 @@
 /** Deno lets a process whose libraries are redirected start others only where it may start any. */
 const REDIRECTS = /^(LD|DYLD)_/;
 
+/** Deno has no way to write a comma within a list: a path with one in its name takes the permission for all. */
+const only = (permission: string, paths: readonly string[], scheme = "") =>
+  paths.some((path) => path.includes(","))
+    ? permission
+    : `${permission}=${scheme}${paths.join(",")}`;
+
+/** As words of the serve task's command line, which parts them at spaces and has no quotes for them. */
+const onlyWord = (permission: string, path: string) =>
+  /\s/.test(path) ? permission : only(permission, [path]);
+
 /**
  * What the front process may do: read (models and adapters lie anywhere), make its socket's directory in the
- * temporary one, listen, and start `deno` for the engine. All variables but its own look unset, and nothing more
+ * temporary one, listen, and start `deno` for the engine. All variables but its own and TMPDIR look unset, and nothing more
  * is asked for. With LD_LIBRARY_PATH or the like in `environment`, as GPU hosts often have it for their driver,
  * it must be allowed to start any program, for the engine needs the variable too.
  */
@@ -12,22 +22,21 @@ export function frontPermissions(
   environment: Readonly<Record<string, string>>,
 ): string[] {
   const redirected = Object.keys(environment).some((name) => REDIRECTS.test(name));
-  const temp = environment.TMPDIR ?? "/tmp";
+  const temp = environment.TMPDIR || "/tmp";
   return [
     "--no-prompt",
     "--allow-read",
-    `--allow-write=${temp}`,
+    onlyWord("--allow-write", temp),
     "--allow-net",
-    "--allow-env=CHORUS_*",
+    "--allow-env=CHORUS_*,TMPDIR",
     "--ignore-env",
-    redirected ? "--allow-run" : `--allow-run=${deno}`,
+    redirected ? "--allow-run" : onlyWord("--allow-run", deno),
   ];
 }
 
 /**
  * What the engine process may do: read the program, the model and the adapters, and talk to the front. WebGPU
- * itself needs no permission; Dawn is a native addon, which needs that for native code. Deno has no way to write a
- * comma within a list: a directory with one in its name opens all files for reading.
+ * itself needs no permission; Dawn is a native addon, which needs that for native code.
  */
 export function enginePermissions(options: {
   readonly socket: string;
@@ -35,12 +44,11 @@ export function enginePermissions(options: {
   readonly dawn: boolean;
 }): string[] {
   const { socket, directories, dawn } = options;
-  const paths = [...directories, socket];
   return [
     "--no-prompt",
-    paths.some((path) => path.includes(",")) ? "--allow-read" : `--allow-read=${paths.join(",")}`,
-    `--allow-write=${socket}`,
-    `--allow-net=unix:${socket}`,
+    only("--allow-read", [...directories, socket]),
+    only("--allow-write", [socket]),
+    only("--allow-net", [socket], "unix:"),
     "--allow-env=DENO_WEBGPU_BACKEND,XDG_RUNTIME_DIR",
     "--ignore-env",
     // Garbage that Dawn leaves must be collected often (kernels/dawn_pace.ts).

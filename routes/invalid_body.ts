@@ -7,6 +7,10 @@ interface Issue {
   readonly keys?: readonly string[];
 }
 
+/** What zod's own messages begin with, and end with where it is the type that is wrong: ours say both themselves. */
+const SORT = /^(Invalid|Too) \w+: (?=expected )/;
+const TYPE = /, received \w+$/;
+
 /** The problem behind the first thing that zod found wrong in `body`: the parameter, why, and what it was. */
 export function problemOfIssues(issues: readonly Issue[], body: unknown): Problem {
   const issue = issues[0];
@@ -16,18 +20,19 @@ export function problemOfIssues(issues: readonly Issue[], body: unknown): Proble
     return new Problem("unsupported_parameter", `Unknown parameter: '${param}'.`, param);
   }
   const param = dotted(issue.path);
+  const message = issue.message.replace(SORT, "");
   if (param === "") {
-    return new Problem("invalid_parameter", `The request's body is not valid: ${issue.message}.`);
+    return new Problem("invalid_parameter", `The request's body is not valid: ${message}.`);
   }
   const value = issue.path.reduce<unknown>(inside, body);
   if (value === undefined) {
     return new Problem("invalid_parameter", `Missing parameter: '${param}'.`, param);
   }
   return new Problem(
-    issue.message.endsWith("not supported by this server")
+    message.endsWith("not supported by this server")
       ? "unsupported_parameter"
       : "invalid_parameter",
-    `Invalid '${param}': ${issue.message}, received ${excerpt(value)}.`,
+    `Invalid '${param}': ${message.replace(TYPE, "")}, received ${excerpt(value)}.`,
     param,
   );
 }

@@ -121,3 +121,30 @@ Deno.test("protocols have an order: none needs one that needs it", () => {
   assertEquals(protocols.length > 4, true);
   assertEquals(protocols.filter((protocol) => reached(protocol).has(protocol)), []);
 });
+
+/** Folders of what is written here, and nothing else. */
+const WRITTEN = [...Object.keys(MAY).filter((name) => name !== ""), "bench", "tests"];
+
+async function* sources(folder: string): AsyncGenerator<string> {
+  for await (
+    const { name, isDirectory } of Deno.readDir(new URL(`../${folder}`, import.meta.url))
+  ) {
+    if (isDirectory) yield* sources(`${folder}/${name}`);
+    else if (/\.(ts|wgsl|py)$/.test(name)) yield `${folder}/${name}`;
+  }
+}
+
+Deno.test("files of more than 300 lines are those that docs/decisions.md has a reason for", async () => {
+  const text = (path: string) => Deno.readTextFile(new URL(`../${path}`, import.meta.url));
+  const [, chapter = ""] = (await text("docs/decisions.md")).split(
+    "## Files of more than 300 lines",
+  );
+  const reasons = chapter.matchAll(/`(.+?)`/g).map(([, path = ""]) => path).toArray();
+  const long: string[] = [];
+  for (const folder of WRITTEN) {
+    for await (const path of sources(folder)) {
+      if ((await text(path)).split("\n").length > 301) long.push(path);
+    }
+  }
+  assertEquals(long.sort(), reasons.sort());
+});

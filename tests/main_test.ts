@@ -20,9 +20,16 @@ Deno.test("a bad option ends the process with 2 and names itself, its value and 
 Deno.test("--help lists every option with its variable and its default", async () => {
   const { code, stdout } = await runMain({ args: ["--help"] });
   assertEquals(code, 0);
-  const source = await Deno.readTextFile(new URL("../cli/config.ts", import.meta.url));
-  const flags = source.matchAll(/flag: "--([a-z-]+) /g).map(([, flag = ""]) => flag).toArray();
-  assert(flags.length >= 17);
+  const flagsOf = async (file: string) => {
+    const source = await Deno.readTextFile(new URL(`../cli/${file}`, import.meta.url));
+    return source.matchAll(/flag: "--([a-z-]+) /g).map(([, flag = ""]) => flag).toArray();
+  };
+  const [general, scheduling] = [
+    await flagsOf("config.ts"),
+    await flagsOf("scheduling_options.ts"),
+  ];
+  assert(general.length >= 17 && scheduling.length >= 7);
+  const flags = [...general, ...scheduling];
   for (const flag of flags) {
     assertStringIncludes(stdout, `--${flag} <`);
     const name = flag.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
@@ -32,21 +39,24 @@ Deno.test("--help lists every option with its variable and its default", async (
   assertStringIncludes(stdout.replaceAll(/\s+/g, " "), "0 picks a free one (default: 8000) [");
 });
 
-const HOPELESS = [
+const HOPELESS: { args?: string[]; env?: Record<string, string>; why: string }[] = [
   { args: ["--model", "/nowhere"], why: "/nowhere" },
   { args: ["--adapters", "/nowhere"], why: "/nowhere" },
   { args: ["--pool-bytes", "4KiB"], why: "received 4096" },
   { args: ["--max-model-len", "100000"], why: "the model has 512 positions, received 100000" },
   { args: ["--dtype", "bf16"], why: "--dtype bf16" },
+  { env: { TMPDIR: "/nowhere" }, why: "received /nowhere" },
+  { env: { TMPDIR: `/tmp/${"long".repeat(20)}` }, why: "may have 103, received /tmp/long" },
 ];
-for (const { args, why } of HOPELESS) {
-  Deno.test(`main ends with 1 and says why, once, where ${args.join(" ")} can never work`, async () => {
-    const { code, stderr } = await runMain({ args });
+for (const { args = [], env = {}, why } of HOPELESS) {
+  const given = [...args, ...Object.entries(env).map((pair) => pair.join("="))].join(" ");
+  Deno.test(`main ends with 1 and says why, once, where ${given} can never work`, async () => {
+    const { code, stderr } = await runMain({ args, env });
     assertEquals(code, 1, stderr);
     const told = stderr.split("\n").filter((line) => line.includes("Cannot"));
     assertEquals(told.length, 1, stderr);
     assertStringIncludes(told[0] ?? "", why);
-    assert(!stderr.includes("restart"), stderr);
+    assert(!/restart|is lost/.test(stderr), stderr);
   });
 }
 

@@ -9,21 +9,14 @@ import type { Effects } from "./effects.ts";
 import { Flights } from "./flights.ts";
 import { formBatch } from "./form_batch.ts";
 import { OutputEstimate } from "./output_estimate.ts";
+import { Plans } from "./plans.ts";
 import { chooseHolder, chooseVictims, type Starved } from "./preemption.ts";
 import type { Command, Sequence } from "./protocol.ts";
 import { Roster } from "./roster.ts";
 import { checkLimits, type SchedulerLimits } from "./scheduler_limits.ts";
 import { SequenceState } from "./sequence_state.ts";
 import { addSeconds } from "./step_seconds.ts";
-import { UNKNOWN_MEMORY } from "./unknown_memory.ts";
 import { wantOf } from "./wants.ts";
-
-interface OpenPlan {
-  readonly plan: number;
-  readonly asked: readonly SequenceState[];
-  /** The roster's count of releases when the plan was sent. */
-  readonly releases: number;
-}
 
 /** One step runs while the next one waits at the executor. */
 const STEPS_IN_FLIGHT = 2;
@@ -39,11 +32,7 @@ export class Scheduler {
   readonly #admissions: Admissions;
   readonly #flights = new Flights();
   readonly #estimate: OutputEstimate;
-  #open: OpenPlan | null = null;
-  #usage: MemoryManager.MemoryUsage = UNKNOWN_MEMORY.usage;
-  #residency: MemoryManager.Residency = UNKNOWN_MEMORY.residency;
-  /** The roster's count of releases that `#usage` knows of. */
-  #releasesInUsage = 0;
+  readonly #plans = new Plans();
   /** Something happened since the last plan that may make another one succeed. */
   #changed = false;
   #arrivals = 0;
@@ -53,7 +42,6 @@ export class Scheduler {
   /** Milliseconds, as of the last message. */
   #now = 0;
   readonly #clock = () => this.#now;
-  #plans = 0;
   #steps = 0;
   #stepSeconds: StepSeconds = { encode: 0, gpu: 0, read: 0 };
 
@@ -75,14 +63,15 @@ export class Scheduler {
 
   /** No step runs and no plan is open: what is left waits for the outside. */
   get idle(): boolean {
-    return this.#flights.count === 0 && this.#open === null;
+    return this.#flights.count === 0 && this.#plans.asked === null;
   }
 
   get load(): EngineLoad {
     const { running, queue, preemptions } = this.#roster;
     const [waiting, steps, stepSeconds] = [queue.length, this.#steps, this.#stepSeconds];
     const { prefixQueries, prefixHits, sheds } = this.#roster;
-    const load = { running: running.length, waiting, ...this.#usage, residency: this.#residency };
+    const { usage, residency } = this.#plans;
+    const load = { running: running.length, waiting, ...usage, residency };
     return { ...load, preemptions, sheds, steps, stepSeconds, prefixQueries, prefixHits };
   }
 
@@ -135,7 +124,7 @@ export class Scheduler {
   plan(now: number): void {
     this.#now = now;
     if (this.#admissions.shed(now)) this.#changed = true;
-    if (this.#open || this.#flights.count >= STEPS_IN_FLIGHT || !this.#changed) return;
+    if (this.#plans.asked || this.#flights.count >= STEPS_IN_FLIGHT || !this.#changed) return;
     this.#changed = false;
     this.#plannedAt = now;
     this.#parkHolder();
@@ -146,25 +135,24 @@ export class Scheduler {
     const refresh = this.#flights.count === 0 && (this.#usageIsOld || this.#resting);
     this.#resting = false;
     if (asked.length === 0 && !refresh) return;
-    for (const state of asked) state.holds++;
-    this.#open = { plan: ++this.#plans, asked, releases: this.#roster.releases };
+    const plan = this.#plans.ask(asked, this.#roster.releases);
     const spareTokens = running.length * BLOCK_TOKENS;
     const wants = asked.map((state) => wantOf(state, spareTokens, this.#estimate.share));
-    this.#roster.effects.memory.push({ kind: "plan", plan: this.#plans, wants, upcoming });
+    this.#roster.effects.memory.push({ kind: "plan", plan, wants, upcoming });
   }
 
   /** @throws {Error} unless each sequence and slot is in one place and the counts add up. */
   checkIntegrity(): void {
     const holds = new Map<SequenceState, number>();
-    for (const state of [...this.#flights.states(), ...this.#open?.asked ?? []]) {
+    for (const state of [...this.#flights.states(), ...this.#plans.asked ?? []]) {
       holds.set(state, (holds.get(state) ?? 0) + 1);
     }
     this.#roster.checkIntegrity(holds);
   }
 
-  /** Something was released that `#usage` does not know of. */
+  /** Something was released that memory did not know of when it last said what it has. */
   get #usageIsOld(): boolean {
-    return this.#roster.releases !== this.#releasesInUsage;
+    return this.#roster.releases !== this.#plans.releases;
   }
 
   #submit(sequence: Sequence): void {
@@ -182,31 +170,19 @@ export class Scheduler {
   }
 
   /** Turns grants into a step, and finds pages for running sequences that got none. */
-  #planned({ plan, grants, usage, residency }: MemoryManager.Planned): void {
-    if (this.#open?.plan !== plan) {
-      throw new Error(`Cannot use plan: ${this.#open?.plan} is open, received ${plan}`);
-    }
-    const { asked, releases } = this.#open;
-    this.#open = null;
-    this.#usage = usage;
-    this.#residency = residency;
-    this.#releasesInUsage = releases;
-    const queued = asked.filter((state) => state.phase === "queued");
+  #planned(planned: MemoryManager.Planned): void {
+    const answers = this.#plans.close(planned);
+    const queued = answers.map(({ state }) => state).filter(({ phase }) => phase === "queued");
     const blocked = new Set(queued.filter((state) => state.blockedSince !== null));
     const able: SequenceState[] = [];
     const starved: Starved<SequenceState>[] = [];
-    asked.forEach((state, index) => {
-      const grant = grants[index];
-      if (grant?.request !== state.request) {
-        throw new Error(`Cannot use plan ${plan}: no answer for ${state.request}`);
-      }
-      state.holds--;
+    for (const { state, grant } of answers) {
       this.#take(state, grant);
       this.#roster.settle(state);
-      if (state.slot === null || state.phase === "leaving") return;
+      if (state.slot === null || state.phase === "leaving") continue;
       if (grant.kind === "granted") able.push(state);
       if (grant.kind === "exhausted") starved.push({ state, grant });
-    });
+    }
     this.#formStep(able.sort((a, b) => this.#admissions.rank(a) - this.#admissions.rank(b)));
     if (starved.length > 0) this.#feed(starved);
     // An answer that is news makes room to ask for others; and with nothing under way no event will
@@ -260,7 +236,7 @@ export class Scheduler {
 
   #feed(starved: readonly Starved<SequenceState>[]): void {
     // Pages came back while the plan was open, or will when an upload that nobody needs ends: ask again first.
-    if (this.#usageIsOld || this.#residency.arrivingPages > 0) return;
+    if (this.#usageIsOld || this.#plans.residency.arrivingPages > 0) return;
     const { running } = this.#roster;
     const victims = chooseVictims(running, starved, (state) => this.#admissions.rank(state));
     for (const victim of victims) this.#roster.preempt(victim);

@@ -1,4 +1,4 @@
-import type { AdapterId, PageId, RequestId, SlotId } from "../../memory/ids.ts";
+import type { AdapterId, PageId, SlotId } from "../../memory/ids.ts";
 import type { Prefix, Written } from "../../memory/prefix.ts";
 import { BLOCK_TOKENS } from "../../models/adapter_image.ts";
 import type { Row, SteppedRow } from "../executor/protocol.ts";
@@ -71,10 +71,6 @@ export class SequenceState extends SequenceJob {
     this.#report = new PromptReport(prompt, promptLogprobs && generated.length === 0);
   }
 
-  get request(): RequestId {
-    return this.sequence.id;
-  }
-
   get begun(): boolean {
     return this.#cached !== null || this.sequence.generated.length > 0;
   }
@@ -145,20 +141,10 @@ export class SequenceState extends SequenceJob {
     return Math.max(this.#tokens.length, Math.min(this.#tokens.length + 1, this.longestTokens));
   }
 
-  /** Tokens whose KV it may ever need: the last token of all is never read back, so it needs none. */
-  get longestTokens(): number {
-    return this.sequence.prompt.length + this.sequence.maxTokens - 1;
-  }
-
   /** What its KV depends on, and which of it may be found computed: nothing where the prompt is reported. */
   get prefix(): Prefix {
-    const { adapters: routes, cacheSalt = null, tenant = null } = this.sequence;
-    return {
-      // As JSON, so that no salt can be taken for a tenant, nor either for an adapter.
-      space: JSON.stringify([tenant, cacheSalt, routes.map((r) => [r.adapter, r.weight])]),
-      adapters: routes.map((route) => route.adapter),
-      tokens: this.reportsPrompt ? [] : this.#tokens,
-    };
+    const adapters = this.adapters.map((route) => route.adapter);
+    return { space: this.space, adapters, tokens: this.reportsPrompt ? [] : this.#tokens };
   }
 
   get cached(): number | null {

@@ -13,6 +13,7 @@ import {
 import type { RouterEvent } from "./ports.ts";
 import type { AdapterPlaces, EngineEvent } from "./protocol.ts";
 import type { AdapterRegistry } from "./registry.ts";
+import { makeSocketDirectory } from "./socket_directory.ts";
 
 export interface EngineLinkOptions extends EngineProcessOptions {
   readonly registry: AdapterRegistry;
@@ -60,7 +61,7 @@ export class EngineLink implements Actor {
     this.ready = this.#readiness.promise;
     this.ready.catch(() => {}); // `stopped` tells it too
     options.registry.follow((command) => this.#tell(command));
-    this.stopped = this.#run().catch((error): Exit => ({ kind: "crashed", error }))
+    this.stopped = this.#run().catch((error) => this.#giveUp(messageOf(error)))
       .finally(() => this.#readiness.reject(new Error("Cannot start the engine: it has stopped")));
   }
 
@@ -91,7 +92,7 @@ export class EngineLink implements Actor {
 
   async #run(): Promise<Exit> {
     const { backoffMs } = this.#options;
-    const directory = await Deno.makeTempDir({ prefix: "chorus-" });
+    const directory = await makeSocketDirectory();
     try {
       while (true) {
         const epoch = epochOf(++lastEpoch);
@@ -102,9 +103,9 @@ export class EngineLink implements Actor {
         if (this.#hopeless !== null) return crashed(this.#hopeless);
         if (!this.#tolerance.allow(performance.now())) {
           const { restarts, periodMs } = this.#tolerance;
-          const error = `${restarts} restarts in ${periodMs} ms are used up, and ${reason}`;
-          await this.#pass({ kind: "start_failed", epoch, error });
-          return crashed(error);
+          return await this.#giveUp(
+            `${restarts} restarts in ${periodMs} ms are used up, and ${reason}`,
+          );
         }
         await pause(backoffMs * 2 ** (this.#tolerance.recent - 1), this.#stopping.signal);
         if (this.#stopping.signal.aborted) return { kind: "stopped" };
@@ -112,6 +113,13 @@ export class EngineLink implements Actor {
     } finally {
       await Deno.remove(directory, { recursive: true });
     }
+  }
+
+  /** Nobody else tells why there will be no engine. */
+  async #giveUp(error: string): Promise<Exit> {
+    const event: EngineEvent = { kind: "start_failed", epoch: epochOf(lastEpoch), error };
+    await this.#pass(event).catch(() => {}); // the router may be what has failed
+    return crashed(error);
   }
 
   /** One incarnation from its start to its end; why it ended. */

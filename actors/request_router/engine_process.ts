@@ -2,6 +2,7 @@ import type { Epoch } from "../../memory/ids.ts";
 import type { EngineCommand } from "../engine_protocol.ts";
 import { openSocket, type SocketLink } from "../socket_channel.ts";
 import type { EngineEvent } from "./protocol.ts";
+import { socketIn } from "./socket_directory.ts";
 
 export interface EngineProcessOptions {
   /** The program, this Deno unless said otherwise. */
@@ -38,7 +39,7 @@ export async function startEngineProcess(
   epoch: Epoch,
   options: EngineProcessOptions,
 ): Promise<EngineProcess> {
-  const socket = `${directory}/engine-${epoch}.sock`;
+  const socket = socketIn(directory, epoch);
   const listener = Deno.listen({ transport: "unix", path: socket });
   let killedFor: string | null = null;
   let child: Deno.ChildProcess;

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { configure, reset } from "@logtape/logtape";
 import { type Actor, spawn } from "../../actors/actor.ts";
 import { Channel } from "../../actors/channel.ts";
 import type { ChildSpec } from "../../actors/children.ts";
@@ -186,6 +187,34 @@ Deno.test("supervise() rejects ready when the first start fails, having stopped 
   await assertRejects(() => root.ready, Error, "no driver");
   assertEquals((await root.stopped).kind, "crashed");
   assertEquals(nursery.takeLog(), "+a -a");
+});
+
+Deno.test("supervise() logs what keeps a child from starting, at the first start and at a restart", async () => {
+  const told: unknown[] = [];
+  await configure({
+    sinks: { seen: ({ category, rawMessage }) => void told.push([...category, rawMessage]) },
+    loggers: [{ category: "chorus", sinks: ["seen"] }, {
+      category: ["logtape", "meta"],
+      sinks: [],
+    }],
+  });
+  try {
+    const nursery = new Nursery();
+    nursery.failingStarts = 1;
+    await supervise([nursery.spec("a")], options()).stopped;
+    const failed = ["chorus", "a", "{child} cannot start: {error}"];
+    assertEquals(told.splice(0), [failed]);
+    const root = supervise([nursery.spec("a")], options());
+    await root.ready;
+    nursery.takeLog();
+    nursery.failingStarts = 1;
+    await nursery.end("a", "crash", "-a +a");
+    assertEquals(told, [["chorus", "a", "{child} {kind}: {error}"], failed]);
+    root.stop();
+    await root.stopped;
+  } finally {
+    await reset();
+  }
 });
 
 Deno.test("supervise() leaves a child behind that does not stop within its deadline", async () => {

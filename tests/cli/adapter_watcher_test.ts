@@ -59,7 +59,10 @@ Deno.test("AdapterWatcher tells what it could not take, and takes the rest", asy
   const { names, lines } = await watching(directory.path);
   assertEquals(names(), ["upper"]);
   assertEquals(lines.length, 3);
-  assert(lines[0]?.includes(`base model's, received "demo"`), lines[0]);
+  assertEquals(
+    lines[0],
+    `Cannot register adapter: its name is the base model's, received "demo"`,
+  );
   assert(lines[1]?.includes(`received ${directory.path}/empty`), lines[1]);
   assert(lines[2]?.includes(`without commas`), lines[2]);
 });

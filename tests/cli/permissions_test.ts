@@ -92,6 +92,20 @@ Deno.test("the engine may read where links lead: a root's, and those of a model 
   }
 });
 
+Deno.test("a socket whose path has commas or spaces can be opened all the same", async () => {
+  for (const prefix of ["a,b", "a b"]) {
+    const directory = await Deno.makeTempDir({ prefix });
+    try {
+      const path = `${directory}/engine.sock`;
+      const permissions = enginePermissions({ socket: path, directories: [], dawn: false });
+      const listen = JSON.stringify({ transport: "unix", path });
+      assert(await may(permissions, `Deno.listen(${listen}).close()`), prefix);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  }
+});
+
 Deno.test("a directory with a comma in its name can be read all the same", async () => {
   const directory = await Deno.makeTempDir({ prefix: "a,b" });
   try {
@@ -121,4 +135,12 @@ Deno.test("frontPermissions() may start any program only where libraries are red
     frontPermissions("/usr/bin/deno", environment).filter((flag) => flag.startsWith("--allow-run"));
   assertEquals(run({ PATH: "/bin" }), ["--allow-run=/usr/bin/deno"]);
   assertEquals(run({ LD_LIBRARY_PATH: "/usr/local/nvidia/lib64" }), ["--allow-run"]);
+});
+
+Deno.test("frontPermissions() names no path that the serve task's command line or Deno's lists would part", () => {
+  const paths = (deno: string, TMPDIR: string) =>
+    frontPermissions(deno, { TMPDIR }).filter((flag) => /^--allow-(run|write)/.test(flag));
+  assertEquals(paths("/my programs/deno", "/tmp"), ["--allow-write=/tmp", "--allow-run"]);
+  assertEquals(paths("/bin/deno", "/my files"), ["--allow-write", "--allow-run=/bin/deno"]);
+  assertEquals(paths("/a,b/deno", "/c,d"), ["--allow-write", "--allow-run"]);
 });

@@ -101,6 +101,16 @@ strictly("a bad parameter is a 400 that names it, its value and what was expecte
   }
 });
 
+strictly("a message says once that something is invalid, and once what was received", async () => {
+  const cases: readonly [body: unknown, message: string][] = [
+    [chat({ model: 5 }), "Invalid 'model': expected string, received 5."],
+    [chat({ seed: 1.5 }), "Invalid 'seed': expected int, received 1.5."],
+    [chat({ temperature: 3 }), "Invalid 'temperature': expected number to be <=2, received 3."],
+    [[], "The request's body is not valid: expected object, received array."],
+  ];
+  for (const [body, message] of cases) assertEquals((await refusal(CHAT, body)).message, message);
+});
+
 strictly("what is not built is refused by name, never ignored", async () => {
   for (const [url, rest, param] of NOT_BUILT) {
     const error = await refusal(url, url === CHAT ? chat(rest) : text(rest));

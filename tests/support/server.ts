@@ -22,9 +22,9 @@ export interface ServerOptions {
 }
 
 /** The program's command line, with the permissions that the serve task gives it. */
-const commandLine = (args: readonly string[]) => [
+const commandLine = ({ args = [], env = {} }: ServerOptions) => [
   "run",
-  ...frontPermissions(Deno.execPath(), Deno.env.toObject()),
+  ...frontPermissions(Deno.execPath(), { ...Deno.env.toObject(), ...env }),
   "main.ts",
   "--port",
   "0",
@@ -42,7 +42,7 @@ export async function runMain(
   options: Pick<ServerOptions, "args" | "env"> & { readonly deadlineMs?: number },
 ): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: commandLine(options.args ?? []),
+    args: commandLine(options),
     cwd: root,
     env: environment(options.env),
     stdin: "null",
@@ -66,7 +66,7 @@ const withoutDownloads = (text: string) =>
  */
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: commandLine(options.args ?? []),
+    args: commandLine(options),
     cwd: root,
     env: environment(options.env),
     stdin: "null",
