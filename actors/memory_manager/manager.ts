@@ -49,6 +49,11 @@ export class MemoryManager {
     );
   }
 
+  /** Bytes of images that nobody here holds any more, since the start. */
+  get dropped(): number {
+    return this.#store.dropped;
+  }
+
   /** `nowMs` of a clock that never goes back, for when to look at failed adapters again. */
   handle(command: Command, nowMs = 0): Effects {
     const effects: Effects = { loader: [], executor: [], former: [], events: [] };
