@@ -4,10 +4,18 @@ export interface Queued {
   readonly blockedSince: number | null;
   /** What it lacks is room in host memory, not pages. */
   readonly crowded?: boolean;
+  /** What it lacks is pages of the head pool. */
+  readonly headShort?: boolean;
   readonly ready: number;
 }
 
-/** Sequences that did not fit and are asked for again with every plan. */
+export interface Admissible<Q> {
+  readonly picks: readonly Q[];
+  /** Those of them that come after one that bars the head pool: they are to use nothing there. */
+  readonly headless: ReadonlySet<Q>;
+}
+
+/** Sequences that did not fit and are asked for again with a plan. */
 const PROBES = 16;
 
 /**
@@ -18,12 +26,16 @@ export function pickAdmissions<Q extends Queued>(
   queue: Iterable<Q>,
   room: { readonly slots: number; readonly tokens: number },
   bars: (queued: Q) => boolean,
-): Q[] {
+): Admissible<Q> {
   let { slots, tokens } = room;
   let [probes, crowdedProbes] = [PROBES, PROBES];
   const picks: Q[] = [];
-  if (slots < 1 || tokens < 1) return picks;
+  const headless = new Set<Q>();
+  let headBarred = false;
+  if (slots < 1 || tokens < 1) return { picks, headless };
   for (const queued of queue) {
+    if (headBarred && queued.blockedSince !== null && queued.headShort) continue;
+    if (headBarred) headless.add(queued);
     if (queued.blockedSince === null) {
       picks.push(queued);
       slots--;
@@ -32,8 +44,10 @@ export function pickAdmissions<Q extends Queued>(
     } else {
       // Apart, so that many who wait for host memory keep nobody from asking for pages.
       if ((queued.crowded ? crowdedProbes-- : probes--) > 0) picks.push(queued);
-      if (bars(queued)) break;
+      if (!bars(queued)) continue;
+      if (!queued.headShort) break;
+      headBarred = true;
     }
   }
-  return picks;
+  return { picks, headless };
 }

@@ -137,7 +137,7 @@ const planned: MemoryManager.Planned = {
       arriving: [adapter],
     },
     { kind: "waiting", request },
-    { kind: "exhausted", request, neededPages: 4, freePages: 1 },
+    { kind: "exhausted", request, pool: "layers", neededPages: 4, freePages: 1 },
     { kind: "crowded", request },
     { kind: "refused", request, error: "unknown adapter" },
   ],

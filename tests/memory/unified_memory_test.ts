@@ -84,11 +84,32 @@ Deno.test("a want that is not granted takes nothing, neither pages nor pins", ()
   assertEquals(grant, {
     kind: "exhausted",
     request: requestId("b"),
+    pool: "layers",
     neededPages: 5,
     freePages: 4,
   });
   assertEquals(m.usage.kvPages, 1);
   assertEquals(kinds(m, 3, want("c", 112)), ["granted"]); // evicts "three", so it is not pinned
+});
+
+Deno.test("a want says which pool is short, and one that is to spare the head pool uses nothing there", () => {
+  const m = memory();
+  m.addAdapter(adapterId("other"), { layerPages: 1, headPages: 1 });
+  plan(m, 1, want("a", 16, ["head"]));
+  const [short, base] = m.plan([want("b", 16, ["other"]), want("c", 16)], 2).grants;
+  assert(short?.kind === "exhausted" && base?.kind === "granted");
+  assertEquals([short.pool, short.neededPages, short.freePages], ["head", 1, 0]);
+  const headless = (request: string, ...adapters: string[]) => ({
+    ...want(request, 16, adapters),
+    headless: true,
+  });
+  // It is there, but who uses it keeps it there.
+  assertEquals(kinds(m, 3, headless("d", "head"), headless("e", "three")), [
+    "exhausted",
+    "granted",
+  ]);
+  m.release(requestId("a"), 3);
+  assertEquals(kinds(m, 4, want("b", 16, ["other"])), ["granted"]);
 });
 
 Deno.test("KV takes the pages of idle adapters, and adapters come back when they are wanted again", () => {

@@ -5,6 +5,7 @@ const queued = (
   more: {
     blockedSince?: number | null;
     crowded?: boolean;
+    headShort?: boolean;
     ready?: number;
   } = {},
 ) => ({ blockedSince: null, ready: 10, ...more });
@@ -13,7 +14,7 @@ const picked = (
   slots: number,
   tokens: number,
   bars: (state: typeof queue[number]) => boolean = () => false,
-) => pickAdmissions(queue, { slots, tokens }, bars).map((state) => queue.indexOf(state));
+) => pickAdmissions(queue, { slots, tokens }, bars).picks.map((state) => queue.indexOf(state));
 
 Deno.test("pickAdmissions() asks for the first, for as many as there are slots and tokens", () => {
   assertEquals(picked([queued(), queued(), queued()], 2, 100), [0, 1]);
@@ -26,7 +27,7 @@ Deno.test("pickAdmissions() draws no more of the queue than there is room for", 
   function* queue() {
     for (;; drawn++) yield queued();
   }
-  assertEquals(pickAdmissions(queue(), { slots: 3, tokens: 100 }, () => false).length, 3);
+  assertEquals(pickAdmissions(queue(), { slots: 3, tokens: 100 }, () => false).picks.length, 3);
   assertEquals(drawn, 2);
 });
 
@@ -44,4 +45,16 @@ Deno.test("pickAdmissions() asks for pages however many wait for room in host me
   const picks = picked([...crowded, queued({ blockedSince: 2 }), queued()], 1, 10);
   assertEquals(picks.slice(-2), [40, 41]);
   assertEquals(picks.length, 18);
+});
+
+Deno.test("pickAdmissions() lets those pass one that bars the head pool who use nothing there", () => {
+  const head = queued({ blockedSince: 5, headShort: true });
+  const queue = [queued(), head, queued(), { ...head }, queued({ blockedSince: 6 })];
+  const { picks, headless } = pickAdmissions(
+    queue,
+    { slots: 9, tokens: 100 },
+    ({ headShort = false }) => headShort,
+  );
+  assertEquals(picks.map((state) => queue.indexOf(state)), [0, 1, 2, 4]);
+  assertEquals([...headless].map((state) => queue.indexOf(state)), [2, 4]);
 });
