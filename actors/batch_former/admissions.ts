@@ -2,7 +2,7 @@ import type { AdapterId } from "../../memory/ids.ts";
 import type { ResidentAdapter } from "../executor/protocol.ts";
 import type { PolicyOptions } from "../policy_options.ts";
 import { Drawn } from "./drawn.ts";
-import { type Admissible, pickAdmissions } from "./pick_admissions.ts";
+import { type Admissible, AdmissionPicker } from "./pick_admissions.ts";
 import { makePolicy, type WholePolicy } from "./policies/compose.ts";
 import type { Roster } from "./roster.ts";
 import type { SequenceState } from "./sequence_state.ts";
@@ -19,6 +19,7 @@ export class Admissions {
   readonly #roster: Roster;
   readonly #policy: WholePolicy;
   readonly #maxBatchTokens: number;
+  readonly #picker = new AdmissionPicker<SequenceState>();
 
   constructor(roster: Roster, policy: PolicyOptions, maxBatchTokens: number) {
     this.#roster = roster;
@@ -43,7 +44,7 @@ export class Admissions {
     const demand = ahead.reduce((sum, state) => sum + state.ready, 0);
     const room = { slots: freeSlots, tokens: this.#maxBatchTokens - demand };
     const order = new Drawn(this.#policy.order(admissible, scene));
-    const asked = pickAdmissions(order, room, (state) => this.#policy.bars(state, now));
+    const asked = this.#picker.pick(order, room, (state) => this.#policy.bars(state, now));
     // Those whose adapter is on its way from disk were tried before anybody else.
     const awaiting = queue.filter((state) => !state.admissible);
     return { ...asked, upcoming: upcomingAdapters(chain(awaiting, order), asked.picks) };
