@@ -79,6 +79,8 @@ export interface MemoryUsage {
   readonly kvPages: number;
   /** KV that no sequence uses, kept for those to come. */
   readonly cachedPages: number;
+  /** Of adapters that are there and of those on their way. */
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
+  readonly arrivingAdapters: number;
 }

@@ -157,8 +157,9 @@ export class UnifiedMemory {
     const kvPages = this.#table.pages - (this.#prefixes?.sharedPages ?? 0);
     const cachedPages = this.#prefixes?.idlePages ?? 0;
     const adapterPages = pages - freePages - kvPages - cachedPages;
-    const residentAdapters = this.#adapters.residents;
-    return { pages, freePages, kvPages, cachedPages, adapterPages, residentAdapters };
+    const { residents: residentAdapters, arriving: arrivingAdapters } = this.#adapters;
+    const layers = { pages, freePages, kvPages, cachedPages, adapterPages };
+    return { ...layers, residentAdapters, arrivingAdapters };
   }
 
   /** @throws {Error} unless each page is free, an adapter's, or KV with as many owners as share it. */

@@ -86,6 +86,7 @@ const load: EngineLoad = {
   cachedPages: 0,
   adapterPages: 10,
   residentAdapters: [adapter],
+  arrivingAdapters: 1,
   residency: {
     hostAdapters: 3,
     hostBytes: 4096,
