@@ -65,6 +65,8 @@ async function serve(config: Config): Promise<void> {
         directories,
         dawn: config.gpu !== "builtin",
       }),
+      // Images that were dropped must be collected (actors/shared_garbage.ts).
+      "--v8-flags=--expose-gc",
       `${ROOT}actors/engine.ts`,
     ],
     router: {

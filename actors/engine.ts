@@ -16,6 +16,7 @@ import { memoryManager } from "./memory_manager/actor.ts";
 import type * as MemoryManager from "./memory_manager/protocol.ts";
 import { messageOf } from "./message_of.ts";
 import { openPort } from "./port_channel.ts";
+import { collectGarbage, SharedGarbage } from "./shared_garbage.ts";
 import type { EngineEvent } from "./request_router/protocol.ts";
 import { openSocket, type SocketLink } from "./socket_channel.ts";
 import { spread } from "./spread.ts";
@@ -83,6 +84,7 @@ async function run(options: EngineOptions): Promise<void> {
   }, 5000);
   const former = new Channel<BatchFormer.Command>({ capacity: CAPACITY.former });
   const memory = new Channel<MemoryManager.Command>({ capacity: CAPACITY.memory });
+  const garbage = new SharedGarbage(options.adapterHostBytes);
   const actors = [
     spawn(
       memoryManager({
@@ -105,6 +107,7 @@ async function run(options: EngineOptions): Promise<void> {
         executor: watchdog.sender,
         former,
         outbox,
+        garbage,
       }),
       memory,
     ),
@@ -127,7 +130,12 @@ async function run(options: EngineOptions): Promise<void> {
     ),
   ];
   // With nothing else to do no message comes, and still somebody may wait for too long, or adapters come and go.
-  setInterval(() => former.trySend({ kind: "tick" }), TICK_MS);
+  setInterval(() => {
+    former.trySend({ kind: "tick" });
+    if (!garbage.due(performance.now())) return;
+    collectGarbage();
+    for (const { collect } of [executor, ...loaders]) collect();
+  }, TICK_MS);
   for (const { name, stopped } of actors) {
     stopped.then((exit) =>
       fail(`${name} ${exit.kind}${exit.kind === "crashed" ? `: ${String(exit.error)}` : ""}`)

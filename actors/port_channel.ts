@@ -1,4 +1,5 @@
 import { Channel, ChannelClosedError, type Link, type Sender } from "./channel.ts";
+import { collectGarbage } from "./shared_garbage.ts";
 
 /** The part of Worker, MessagePort and a worker's own global scope that a link needs. */
 export interface Port extends EventTarget {
@@ -11,8 +12,15 @@ type Frame<M> =
   | { readonly kind: "hello"; readonly credit: number; readonly answer: boolean }
   | { readonly kind: "message"; readonly message: M }
   | { readonly kind: "credit"; readonly credit: number }
+  | { readonly kind: "collect" }
   | { readonly kind: "close"; readonly reason: string | null }
   | { readonly kind: "hang_up"; readonly reason: string | null };
+
+/** A link to another isolate, which holds what it was sent until it collects its garbage. */
+export interface PortLink<Out, In> extends Link<Out, In> {
+  /** Has the peer do so now. */
+  collect(): void;
+}
 
 /**
  * A link over a Worker or MessagePort, opened once at each end. A message is posted only when the peer's
@@ -21,7 +29,7 @@ type Frame<M> =
 export function openPort<Out, In>(
   port: Port,
   options: { readonly capacity: number },
-): Link<Out, In> {
+): PortLink<Out, In> {
   const post = (frame: Frame<Out>) => port.postMessage(frame);
   const sender = new PortSender<Out>(post);
   let taken = 0;
@@ -64,6 +72,9 @@ export function openPort<Out, In>(
       case "credit":
         sender.extend(frame.credit);
         break;
+      case "collect":
+        collectGarbage();
+        break;
       case "close":
         inbox.close(asError(frame.reason));
         break;
@@ -78,7 +89,7 @@ export function openPort<Out, In>(
   port.addEventListener("message", listener);
   port.start?.();
   hello(false);
-  return { sender, receiver: inbox, close };
+  return { sender, receiver: inbox, close, collect: () => post({ kind: "collect" }) };
 }
 
 const asError = (reason: string | null) => reason === null ? undefined : new Error(reason);

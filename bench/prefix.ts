@@ -16,6 +16,8 @@ interface Flags {
 interface Answer {
   readonly ms: number;
   readonly cached: number;
+  /** Prompt tokens that were not. */
+  readonly computed: number;
 }
 
 const list = (text: string) => text.split(",");
@@ -30,7 +32,8 @@ async function firstToken(url: string, model: string, prompt: readonly number[])
   });
   if (!response.ok) throw new Error(`Cannot measure: the server said ${await response.text()}`);
   const { usage } = await response.json();
-  return { ms: performance.now() - start, cached: usage.prompt_tokens_details.cached_tokens };
+  const cached = usage.prompt_tokens_details.cached_tokens;
+  return { ms: performance.now() - start, cached, computed: usage.prompt_tokens - cached };
 }
 
 const median = (values: readonly number[]): number =>
@@ -78,11 +81,12 @@ export async function prefix(args: readonly string[]): Promise<void> {
       left.push(alone);
     }
   }
-  console.log("context\thit\tcold ms\twarm ms\tpredicted ms");
+  console.log("context\thit\tcold ms\twarm ms\tpredicted ms\tcold tokens\twarm tokens");
   for (const { context, cold, warm, left } of results) {
     const hit = median(warm.map(({ cached }) => cached));
     const times = [cold, warm, left].map((all) => median(all.map(({ ms }) => ms)).toFixed(1));
-    console.log([context, hit, ...times].join("\t"));
+    const tokens = [cold, warm].map((all) => median(all.map(({ computed }) => computed)));
+    console.log([context, hit, ...times, ...tokens].join("\t"));
   }
 }
 

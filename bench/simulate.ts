@@ -6,6 +6,7 @@ import { calibrate } from "./support/calibrate.ts";
 import { positive } from "./support/flags.ts";
 import { type LoadSummary, summarize } from "./support/load_summary.ts";
 import {
+  CVS,
   PAPER_OVER_ADAPTERS,
   PAPER_OVER_CV,
   PAPER_OVER_D,
@@ -21,16 +22,14 @@ import {
 } from "./support/paper_settings.ts";
 import { ownServer } from "./support/own_setting.ts";
 import { row, title, WIDTH } from "./support/print_table.ts";
-import { serviceGap } from "./support/service.ts";
-import { simulate, type SimulatedRequest, type SimulatedRun } from "./support/simulation.ts";
+import { simulate, type SimulatedRun } from "./support/simulation.ts";
 import { syntheticTrace, type TraceOptions } from "./support/trace.ts";
+import { overload, OVERLOAD_BOUND } from "./support/vtc_overload.ts";
 
 const SLO = 6;
-const { prices } = POLICY_DEFAULTS;
-/** The VTC paper's pool, which is also the M of its bound, and its 256 and 256 tokens a request. */
-const VTC_POOL = 10_000;
-const VTC_TOKENS = 256;
-
+const TABLE_3_RATE = 10;
+/** Under `priority` every so many-th request is of an earlier class. */
+const URGENT_EVERY = 4;
 interface Asked {
   readonly names?: readonly PolicyName[];
   readonly clusterAdapters?: number;
@@ -39,6 +38,8 @@ interface Asked {
   readonly trace?: Partial<TraceOptions>;
   /** What clients allow, where it is not what they get. */
   readonly maxTokens?: number;
+  /** To tell of the requests of the earlier class alone. */
+  readonly urgent?: boolean;
 }
 
 interface Result extends LoadSummary, Pick<SimulatedRun, "preemptions" | "uploads"> {
@@ -48,11 +49,15 @@ interface Result extends LoadSummary, Pick<SimulatedRun, "preemptions" | "upload
 
 function run(setting: PaperSetting, asked: Asked): Result {
   const { names = ["fcfs"], clusterAdapters = 8, overCommit = null, maxTokens } = asked;
-  const { uploadBytesPerStep } = asked;
+  const { uploadBytesPerStep, urgent = false } = asked;
   const requests = syntheticTrace(paperTrace(setting, asked.trace))
-    .map((request) => ({ ...request, ...(maxTokens !== undefined && { maxTokens }) }));
+    .map((request, i) => ({
+      ...request,
+      ...(i % URGENT_EVERY === 0 && { priority: -1 }),
+      ...(maxTokens !== undefined && { maxTokens }),
+    }));
   const policy = { ...POLICY_DEFAULTS, names, clusterAdapters };
-  const done = simulate(
+  const all = simulate(
     requests,
     paperServer(setting, {
       policy,
@@ -60,6 +65,8 @@ function run(setting: PaperSetting, asked: Asked): Result {
       ...(uploadBytesPerStep !== undefined && { uploadBytesPerStep }),
     }),
   );
+  const some = all.records.filter((_, i) => !urgent || i % URGENT_EVERY === 0);
+  const done = { ...all, records: some };
   const firsts = done.records.flatMap((record) => record.firstToken ?? []);
   const firstTokenMean = firsts.reduce((sum, time) => sum + time, 0) / firsts.length;
   const { preemptions, uploads } = done;
@@ -82,13 +89,14 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
     title("requests a second over adapters (table 3)", ["ours", "paper"]);
     for (const [name, numbers] of Object.entries(PAPER_TABLE_3)) {
       for (const [n, paper] of Object.entries(numbers)) {
-        const done = run(settingOf(name, seconds), { trace: { adapters: Number(n) } });
+        const trace = { adapters: Number(n), rate: TABLE_3_RATE };
+        const done = run(settingOf(name, seconds), { trace });
         row(`${name} n=${n}`, [done.requestsPerSecond, paper], 3);
       }
     }
   },
   rate: (seconds) => {
-    title("S2 A10G, 200 adapters, over the rate: ours | paper", [
+    title("over the rate: ours | paper", [
       "req/s",
       "first s",
       "attained",
@@ -96,15 +104,12 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
       "first s",
       "attained",
     ]);
-    for (const rate of [1, 1.5, 2, 2.5]) {
-      const paper = PAPER_OVER_RATE[rate] ?? [];
-      const done = run(settingOf("S2 A10G", seconds), { trace: { rate } });
-      row(`R=${rate}`, [
-        done.requestsPerSecond,
-        done.firstTokenMean,
-        done.attainment,
-        ...paper,
-      ]);
+    for (const [name, { adapters, rates }] of Object.entries(PAPER_OVER_RATE)) {
+      for (const [rate, ...paper] of rates) {
+        const done = run(settingOf(name, seconds), { trace: { rate, adapters } });
+        const ours = [done.requestsPerSecond, done.firstTokenMean, done.attainment];
+        row(`${name} R=${rate}`, [...ours, ...paper]);
+      }
     }
   },
   cv: (seconds) => {
@@ -119,12 +124,14 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
       "",
     ]);
     for (const [name, { adapters, fcfs, abort }] of Object.entries(PAPER_OVER_CV)) {
-      [1, 2, 4, 6, 8].forEach((cv, i) => {
+      CVS.forEach((cv, i) => {
         const ours = ([["fcfs"], ["abort"]] as const).flatMap((names) => {
           const done = run(settingOf(name, seconds), { names, trace: { cv, adapters } });
           return [done.attainment, done.satisfaction];
         });
-        row(`${name} cv=${cv}`, [...ours, ...fcfs[i] ?? [], ...abort[i] ?? []]);
+        const unknown = [NaN, NaN] as const;
+        const paper = [fcfs[i], abort[i]].flatMap((pair) => pair?.length ? pair : unknown);
+        row(`${name} cv=${cv}`, [...ours, ...paper]);
       });
     }
   },
@@ -153,18 +160,23 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
       "satisf.",
       "given up",
     ]);
-    for (
-      const names of [
-        ["fcfs"],
-        ["abort"],
-        ["cluster"],
-        ["vtc"],
-        ["vtc", "abort"],
-        ["cluster", "abort"],
-      ] as const
-    ) {
-      const done = run(settingOf("S2 A10G", seconds), { names });
-      row(names.join(), [
+    const each: readonly (readonly PolicyName[])[] = [
+      ["fcfs"],
+      ["abort"],
+      ["cluster"],
+      ["vtc"],
+      ["vtc", "abort"],
+      ["cluster", "abort"],
+      ["priority"],
+    ];
+    const rows = each.map((names) => ({ name: names.join(), asked: { names } }));
+    const first = {
+      name: "its first class",
+      asked: { names: ["priority"], urgent: true },
+    } as const;
+    for (const { name, asked } of [...rows, first]) {
+      const done = run(settingOf("S2 A10G", seconds), asked);
+      row(name, [
         done.requestsPerSecond,
         done.latency,
         done.firstToken.p50,
@@ -176,15 +188,14 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
     }
   },
   vtc: (seconds = 600) => {
-    const bound = 2 * Math.max(prices.prompt * VTC_TOKENS, prices.output * VTC_POOL);
-    title(`two tenants, 1.5 and 3 requests a second: service gap (bound ${bound})`, [
+    title(`two tenants, 1.5 and 3 requests a second: service gap (bound ${OVERLOAD_BOUND})`, [
       "ours",
       "paper",
       "req/s",
     ]);
     (["fcfs", "vtc"] as const).forEach((name, i) => {
-      const { gap, summary } = overload(name, seconds);
-      row(name, [gap, PAPER_VTC_OVERLOAD[i] ?? NaN, summary.requestsPerSecond]);
+      const { gap, requestsPerSecond } = overload(name, seconds);
+      row(name, [gap, PAPER_VTC_OVERLOAD[i] ?? NaN, requestsPerSecond]);
     });
   },
   own: (seconds = 600) => {
@@ -241,24 +252,6 @@ const TABLES: Readonly<Record<string, (seconds?: number) => void>> = {
     }
   },
 };
-
-function overload(name: PolicyName, seconds: number) {
-  const even = (tenant: string, rate: number): SimulatedRequest[] =>
-    Array.from({ length: Math.floor(rate * seconds) }, (_, i) => ({
-      at: i / rate,
-      adapter: null,
-      tenant,
-      promptTokens: VTC_TOKENS,
-      outputTokens: VTC_TOKENS,
-    }));
-  const trace = [...even("a", 1.5), ...even("b", 3)].sort((a, b) => a.at - b.at);
-  const setting = { ...PAPER_SETTINGS["S2 A10G"], poolTokens: VTC_POOL };
-  const policy = { ...POLICY_DEFAULTS, names: [name] };
-  const done = simulate(trace, paperServer(setting, { policy }));
-  const of = (tenant: string) => done.records.filter((_, i) => trace[i]?.tenant === tenant);
-  const gap = serviceGap(of("a"), of("b"), prices, seconds);
-  return { gap, summary: summarize(done, SLO) };
-}
 
 const settingOf = (name: string, seconds?: number): PaperSetting => {
   const setting: PaperSetting = PAPER_SETTINGS[name as keyof typeof PAPER_SETTINGS];

@@ -107,9 +107,15 @@ export class AdapterResidency {
     return pagesOf([...this.#residents.values()].filter((r) => isIdle(r) && r.lastUsed < before));
   }
 
-  /** Resident adapters; the same array until it changes. */
+  /** Adapters that are there, all of them; the same array until it changes. */
   get residents(): readonly AdapterId[] {
-    return this.#listed ??= [...this.#residents.keys()];
+    const there = () => this.#residents.entries().filter(([, { arriving }]) => !arriving);
+    return this.#listed ??= [...there().map(([adapter]) => adapter)];
+  }
+
+  /** How many are on their way. */
+  get arriving(): number {
+    return this.#residents.size - this.residents.length;
   }
 
   /** Marks an adapter as just used, so that it is not the next to go. */
@@ -132,7 +138,6 @@ export class AdapterResidency {
     const headPages = this.#heads.allocate(size.headPages) ?? [];
     const resident = { layerPages, headPages, arriving: true, pins: 0, lastUsed: tick };
     this.#residents.set(adapter, resident);
-    this.#listed = null;
     if (this.#kept.has(adapter)) this.pin(adapter, KEEPER);
     return resident;
   }
@@ -144,6 +149,7 @@ export class AdapterResidency {
       throw new RangeError(`Cannot end upload: the adapter was not arriving, received ${adapter}`);
     }
     resident.arriving = false;
+    this.#listed = null;
     resident.lastUsed = tick;
     this.#rest(adapter, resident);
   }

@@ -30,6 +30,8 @@ export interface MemoryWant {
   readonly prefix?: Prefix;
   /** Its blocks filled since it was last said, by steps sent before this want: others may share them. */
   readonly written?: Written;
+  /** Somebody waits for the head pool: it is not to use adapters that lie there, be they on the GPU already. */
+  readonly headless?: boolean;
 }
 
 export type MemoryGrant =
@@ -52,6 +54,8 @@ export type MemoryGrant =
   | {
     readonly kind: "exhausted";
     readonly request: RequestId;
+    /** Which pool has too few pages; the head pool only where the layers' has enough. */
+    readonly pool: "layers" | "head";
     readonly neededPages: number;
     readonly freePages: number;
   }
@@ -75,6 +79,8 @@ export interface MemoryUsage {
   readonly kvPages: number;
   /** KV that no sequence uses, kept for those to come. */
   readonly cachedPages: number;
+  /** Of adapters that are there and of those on their way. */
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
+  readonly arrivingAdapters: number;
 }

@@ -15,7 +15,7 @@ import { PageTable } from "./page_table.ts";
 import type { Written } from "./prefix.ts";
 import { PrefixCache } from "./prefix_cache.ts";
 
-type Shortage = { readonly neededPages: number; readonly freePages: number };
+type Shortage = Omit<Extract<MemoryGrant, { kind: "exhausted" }>, "kind" | "request">;
 
 /** KV of sequences and adapters of any rank in one pool of pages, first come, first served. */
 export class UnifiedMemory {
@@ -157,8 +157,9 @@ export class UnifiedMemory {
     const kvPages = this.#table.pages - (this.#prefixes?.sharedPages ?? 0);
     const cachedPages = this.#prefixes?.idlePages ?? 0;
     const adapterPages = pages - freePages - kvPages - cachedPages;
-    const residentAdapters = this.#adapters.residents;
-    return { pages, freePages, kvPages, cachedPages, adapterPages, residentAdapters };
+    const { residents: residentAdapters, arriving: arrivingAdapters } = this.#adapters;
+    const layers = { pages, freePages, kvPages, cachedPages, adapterPages };
+    return { ...layers, residentAdapters, arrivingAdapters };
   }
 
   /** @throws {Error} unless each page is free, an adapter's, or KV with as many owners as share it. */
@@ -197,7 +198,9 @@ export class UnifiedMemory {
       headPages: newcomers.headPages,
     };
     const spare = this.#table.pagesFor(Math.max(want.spareTokens, this.#demand.kept(want)));
-    const short = this.#shortage(needed, spare);
+    const heads = want.headless ? this.#sizeOf(adapters).headPages : 0;
+    const spared = heads > 0 ? { pool: "head" as const, neededPages: heads, freePages: 0 } : null;
+    const short = this.#shortage(needed, spare) ?? spared;
     if (short) {
       for (const adapter of pinned) this.#adapters.unpin(adapter, request);
       if (want.prefix) this.#prefixes?.close(request, [], tick);
@@ -263,10 +266,10 @@ export class UnifiedMemory {
     const layers = this.#layers.free + idle.layerPages + cached;
     const heads = this.#heads.free + idle.headPages;
     if (needed.layerPages > 0 && needed.layerPages + spare > layers) {
-      return { neededPages: needed.layerPages + spare, freePages: layers };
+      return { pool: "layers", neededPages: needed.layerPages + spare, freePages: layers };
     }
-    if (needed.headPages > heads) return { neededPages: needed.headPages, freePages: heads };
-    return null;
+    if (needed.headPages <= heads) return null;
+    return { pool: "head", neededPages: needed.headPages, freePages: heads };
   }
 
   /** Why a want could not be served even if nothing else were in memory, or null. */

@@ -13,7 +13,15 @@ export interface AdapterNames {
 
 type Load = Pick<
   EngineLoad,
-  "running" | "waiting" | "pages" | "freePages" | "kvPages" | "adapterPages" | "residentAdapters"
+  | "running"
+  | "waiting"
+  | "pages"
+  | "freePages"
+  | "kvPages"
+  | "cachedPages"
+  | "adapterPages"
+  | "residentAdapters"
+  | "arrivingAdapters"
 >;
 
 /**
@@ -28,7 +36,7 @@ export class RoutingMetrics {
   readonly #cache: Gauge;
   #load: Load | null = null;
   #limits: EngineLimits | null = null;
-  /** Mean size of the residents, when there last were any. */
+  /** Mean size of the adapters on the GPU, when there last were any. */
   #adapterPages = 1;
   #residents: readonly AdapterId[] = [];
   /** Their names, as of `#changes`. */
@@ -74,8 +82,8 @@ export class RoutingMetrics {
 
   load(load: Load): void {
     this.#load = load;
-    const residents = load.residentAdapters.length;
-    if (residents > 0) this.#adapterPages = Math.max(1, load.adapterPages / residents);
+    const adapters = load.residentAdapters.length + load.arrivingAdapters;
+    if (adapters > 0) this.#adapterPages = Math.max(1, load.adapterPages / adapters);
   }
 
   /** There is no engine, and nothing in its memory. */
@@ -109,7 +117,9 @@ export class RoutingMetrics {
    * kept until it changes; and there is one series, whatever was there before: routers take the one they find.
    */
   adapters(): string {
-    const { residentAdapters = [], freePages = 0 } = this.#load ?? {};
+    const { residentAdapters = [], arrivingAdapters = 0 } = this.#load ?? {};
+    // Cached KV makes way for adapters.
+    const spare = (this.#load?.freePages ?? 0) + (this.#load?.cachedPages ?? 0);
     const { changes } = this.#names;
     if (changes !== this.#changes || !equal(residentAdapters, this.#residents)) {
       const names = residentAdapters.flatMap((id) => this.#names.namesOf(id));
@@ -121,7 +131,8 @@ export class RoutingMetrics {
     const waiting = [...this.#early.keys()].filter((name) =>
       sayable(name) && !this.#resident.has(name)
     );
-    const room = residentAdapters.length + Math.floor(freePages / this.#adapterPages);
+    const room = residentAdapters.length + arrivingAdapters +
+      Math.floor(spare / this.#adapterPages);
     const rest = `waiting_lora_adapters="${csv(waiting.sort())}",max_lora="${room}"`;
     if (this.#info?.rest !== rest) {
       const labels = `running_lora_adapters="${csv([...this.#resident])}",${rest}`;

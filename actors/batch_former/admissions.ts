@@ -2,15 +2,14 @@ import type { AdapterId } from "../../memory/ids.ts";
 import type { ResidentAdapter } from "../executor/protocol.ts";
 import type { PolicyOptions } from "../policy_options.ts";
 import { Drawn } from "./drawn.ts";
-import { pickAdmissions } from "./pick_admissions.ts";
+import { type Admissible, AdmissionPicker } from "./pick_admissions.ts";
 import { makePolicy, type WholePolicy } from "./policies/compose.ts";
 import type { Roster } from "./roster.ts";
 import type { SequenceState } from "./sequence_state.ts";
 import { upcomingAdapters } from "./upcoming_adapters.ts";
 
 /** What to ask memory for, of the queue. */
-export interface Draw {
-  readonly picks: readonly SequenceState[];
+export interface Draw extends Admissible<SequenceState> {
   /** Adapters that will be wanted next. */
   readonly upcoming: readonly AdapterId[];
 }
@@ -20,6 +19,7 @@ export class Admissions {
   readonly #roster: Roster;
   readonly #policy: WholePolicy;
   readonly #maxBatchTokens: number;
+  readonly #picker = new AdmissionPicker<SequenceState>();
 
   constructor(roster: Roster, policy: PolicyOptions, maxBatchTokens: number) {
     this.#roster = roster;
@@ -44,10 +44,10 @@ export class Admissions {
     const demand = ahead.reduce((sum, state) => sum + state.ready, 0);
     const room = { slots: freeSlots, tokens: this.#maxBatchTokens - demand };
     const order = new Drawn(this.#policy.order(admissible, scene));
-    const picks = pickAdmissions(order, room, (state) => this.#policy.bars(state, now));
+    const asked = this.#picker.pick(order, room, (state) => this.#policy.bars(state, now));
     // Those whose adapter is on its way from disk were tried before anybody else.
     const awaiting = queue.filter((state) => !state.admissible);
-    return { picks, upcoming: upcomingAdapters(chain(awaiting, order), picks) };
+    return { ...asked, upcoming: upcomingAdapters(chain(awaiting, order), asked.picks) };
   }
 
   /** Gives a sequence that was granted its pages a place in the batch. */

@@ -128,7 +128,7 @@ export class Scheduler {
     this.#changed = false;
     this.#plannedAt = now;
     this.#parkHolder();
-    const { picks: admissions, upcoming } = this.#admissions.draw(now);
+    const { picks: admissions, headless, upcoming } = this.#admissions.draw(now);
     const running = this.#roster.running.filter((state) => state.ready > 0);
     const asked = [...running, ...admissions];
     // An empty plan at rest tells how much is free after the last release.
@@ -137,7 +137,8 @@ export class Scheduler {
     if (asked.length === 0 && !refresh) return;
     const plan = this.#plans.ask(asked, this.#roster.releases);
     const spareTokens = running.length * BLOCK_TOKENS;
-    const wants = asked.map((state) => wantOf(state, spareTokens, this.#estimate.share));
+    const { share } = this.#estimate;
+    const wants = asked.map((state) => wantOf(state, spareTokens, share, headless.has(state)));
     this.#roster.effects.memory.push({ kind: "plan", plan, wants, upcoming });
   }
 
@@ -212,6 +213,7 @@ export class Scheduler {
         if (state.phase !== "queued") break;
         state.blockedSince ??= this.#now;
         state.crowded = grant.kind === "crowded";
+        state.headShort = grant.kind === "exhausted" && grant.pool === "head";
         break;
       case "refused":
         // A token in flight may yet end it in good order.

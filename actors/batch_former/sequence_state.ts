@@ -31,6 +31,8 @@ export class SequenceState extends SequenceJob {
   blockedSince: number | null = null;
   /** It has not fitted into host memory, which takes nobody's pages. */
   crowded = false;
+  /** It has not fitted into the head pool, where only some adapters lie. */
+  headShort = false;
   /** Granted, but still being uploaded: it takes part in no step before. */
   arriving = new Set<AdapterId>();
   /** Step count at which it ran out of credit. */
@@ -248,7 +250,7 @@ export class SequenceState extends SequenceJob {
     this.#leaving = null;
     this.#clock?.turnTo("queueMs");
     this.blockedSince = now;
-    this.crowded = false;
+    this.crowded = this.headShort = false;
   }
 
   /** @throws {Error} when its counters contradict each other. */

@@ -9,6 +9,7 @@ export const UNKNOWN_MEMORY: { readonly usage: MemoryUsage; readonly residency: 
     cachedPages: 0,
     adapterPages: 0,
     residentAdapters: [],
+    arrivingAdapters: 0,
   },
   residency: {
     hostAdapters: 0,

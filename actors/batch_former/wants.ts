@@ -4,9 +4,14 @@ import type { SequenceState } from "./sequence_state.ts";
 
 /**
  * What a sequence asks of memory for the next step; `spareTokens` must still find room beside a newcomer, and it is
- * counted on to take `share` of the output that it may take.
+ * counted on to take `share` of the output that it may take. `headless`: it comes after one that bars the head pool.
  */
-export function wantOf(state: SequenceState, spareTokens: number, share: number): MemoryWant {
+export function wantOf(
+  state: SequenceState,
+  spareTokens: number,
+  share: number,
+  headless: boolean,
+): MemoryWant {
   const queued = state.phase === "queued";
   const written = state.takeWritten();
   return {
@@ -17,6 +22,7 @@ export function wantOf(state: SequenceState, spareTokens: number, share: number)
     growth: growthOf(state, share),
     ...(queued && { prefix: state.prefix }),
     ...(written && { written }),
+    ...(headless && { headless }),
   };
 }
 

@@ -50,6 +50,8 @@ export class AdapterStore {
   readonly #loads = new LoadQueue();
   /** A want was told to wait until these are read; each with all that such wants need beside it. */
   readonly #awaited = new Map<AdapterId, ReadonlySet<AdapterId>>();
+  /** Bytes of images that came, since the start. */
+  #received = 0;
 
   constructor(
     limits: HostLimits,
@@ -66,6 +68,11 @@ export class AdapterStore {
 
   get host(): Pick<HostStore<AdapterImage>, "bytes" | "count" | "evictions" | "kept"> {
     return this.#host;
+  }
+
+  /** Bytes of images that came and are not kept, since the start. */
+  get dropped(): number {
+    return this.#received - this.#host.bytes;
   }
 
   isRegistered(id: AdapterId): boolean {
@@ -180,6 +187,7 @@ export class AdapterStore {
     const adapter = this.#adapters.get(id);
     if (adapter) this.#traffic.count("diskLoads");
     const shape = shapeOf(image);
+    this.#received += shape.bytes;
     const error = adapter && this.#unusable(id, shape);
     if (error) return this.failed(id, error, nowMs, out);
     this.#loads.ended(id);

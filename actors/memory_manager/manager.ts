@@ -49,6 +49,11 @@ export class MemoryManager {
     );
   }
 
+  /** Bytes of images that nobody here holds any more, since the start. */
+  get dropped(): number {
+    return this.#store.dropped;
+  }
+
   /** `nowMs` of a clock that never goes back, for when to look at failed adapters again. */
   handle(command: Command, nowMs = 0): Effects {
     const effects: Effects = { loader: [], executor: [], former: [], events: [] };
@@ -120,9 +125,15 @@ export class MemoryManager {
       adapters.filter((adapter) => !this.#memory.hasPlace(adapter))
     );
     const claimed = this.#store.claim(needs, nowMs);
-    const shortFrom = served.grants.findIndex(({ kind }) => kind === "exhausted");
+    const lacks = (pool: "layers" | "head") =>
+      served.grants.findIndex((grant) => grant.kind === "exhausted" && grant.pool === pool);
+    // Who is short of head pages is in the way of nobody but those with adapters there.
+    const shortFrom = lacks("layers");
     const short = shortFrom >= 0;
-    this.#prefetch(upcoming, short ? null : wants.length * this.#blockTokens, effects, nowMs);
+    const harmless = upcoming.filter((id) =>
+      lacks("head") < 0 || this.#store.shape(id)?.headPages === 0
+    );
+    this.#prefetch(harmless, short ? null : wants.length * this.#blockTokens, effects, nowMs);
     // Who comes after one that found no room, on the GPU or in host memory, waits for room too.
     const grants = served.grants.map((grant, i): Grant => {
       if (grant.kind === "granted") {
@@ -132,7 +143,7 @@ export class MemoryManager {
       const { request } = grant;
       if (i >= claimed) return { kind: "crowded", request };
       if (short && i > shortFrom) {
-        return { kind: "exhausted", request, neededPages: 0, freePages: 0 };
+        return { kind: "exhausted", request, pool: "layers", neededPages: 0, freePages: 0 };
       }
       this.#store.wait(grant.adapters, needs[i] ?? []);
       return { kind: "waiting", request };

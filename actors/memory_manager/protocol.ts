@@ -17,7 +17,7 @@ export type Grant =
   })
   /** An adapter is being read from disk; `adapter_resident` or `adapter_unavailable` follows. */
   | { readonly kind: "waiting"; readonly request: RequestId }
-  /** Not enough pages even after evicting every idle adapter; nothing was taken. */
+  /** Not enough pages in one of the pools even after evicting every idle adapter; nothing was taken. */
   | Extract<MemoryGrant, { kind: "exhausted" }>
   /** Host memory has no room for its adapters beside those awaited before: nothing was taken, nobody else need wait. */
   | { readonly kind: "crowded"; readonly request: RequestId }

@@ -123,6 +123,7 @@ export interface EngineLoad {
   readonly cachedPages: number;
   readonly adapterPages: number;
   readonly residentAdapters: readonly AdapterId[];
+  readonly arrivingAdapters: number;
   readonly residency: Residency;
   readonly preemptions: number;
   /** Sequences given up before they began. */

@@ -81,3 +81,18 @@ Deno.test("openPort() closes on a peer that posts more than its credit", async (
   assert(end.state === "closed" && end.reason instanceof RangeError);
   port2.close();
 });
+
+Deno.test("collect() makes the peer collect its garbage", async () => {
+  const { port1, port2 } = new MessageChannel();
+  const near = openPort<number, number>(port1, { capacity: 1 });
+  const far = openPort<number, number>(port2, { capacity: 1 });
+  const { gc } = globalThis;
+  let collections = 0;
+  globalThis.gc = () => void collections++;
+  near.collect();
+  await near.sender.send(1);
+  await far.receiver.receive();
+  globalThis.gc = gc;
+  assertEquals(collections, 1);
+  near.close();
+});

@@ -86,6 +86,7 @@ const load: EngineLoad = {
   cachedPages: 0,
   adapterPages: 10,
   residentAdapters: [adapter],
+  arrivingAdapters: 1,
   residency: {
     hostAdapters: 3,
     hostBytes: 4096,
@@ -137,7 +138,7 @@ const planned: MemoryManager.Planned = {
       arriving: [adapter],
     },
     { kind: "waiting", request },
-    { kind: "exhausted", request, neededPages: 4, freePages: 1 },
+    { kind: "exhausted", request, pool: "layers", neededPages: 4, freePages: 1 },
     { kind: "crowded", request },
     { kind: "refused", request, error: "unknown adapter" },
   ],

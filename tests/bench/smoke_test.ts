@@ -113,11 +113,37 @@ Deno.test("bench step runs whole steps, and bench peers prints ours alone where 
   assertEquals([batch, ours], [4, timed]);
 });
 
+Deno.test("bench prefix finds the context again, and computes only what follows it", async () => {
+  const text = await bench("prefix", "--rounds", "1", "--contexts", "192");
+  const [hit, cold = 0, warm = 0, predicted = 0, ...computed] = numbersAfter(text, /^192\t/);
+  assert(cold > 0 && warm > 0 && predicted > 0, text);
+  // 192 are whole blocks; the 24 tokens of the question after them nobody had computed.
+  assertEquals([hit, ...computed], [192, 216, 24], text);
+});
+
 Deno.test("bench simulate prints its tables beside the paper's", async () => {
-  const text = await bench("simulate", "--seconds", "10", "--tables", "rate,policies,cluster,vtc");
-  const [throughput = 0, , attained = 0, paper = 0] = numbersAfter(text, /^R=1 /);
-  assert(throughput > 0 && attained > 0 && paper === 0.961, text);
-  for (const policy of ["fcfs", "vtc,abort", "cluster,abort"]) {
+  const text = await bench(
+    "simulate",
+    "--seconds",
+    "10",
+    "--tables",
+    "rate,table3,policies,cluster,vtc",
+  );
+  for (const [name, paper] of [["S2 A10G R=1", 0.961], ["S4 A100-80 R=8", 4.02]] as const) {
+    const [throughput = 0, , attained = 0, beside] = numbersAfter(text, new RegExp(`^${name} `));
+    assert(throughput > 0 && attained > 0 && beside === paper, text);
+  }
+  const [ours = 0, paper] = numbersAfter(text, /^S4 A100-80 n=2 /);
+  assert(ours > 0 && paper === 4.491, text);
+  for (const policy of ["fcfs", "vtc,abort", "cluster,abort", "priority", "its first class"]) {
     assert((numbersAfter(text, new RegExp(`^${policy} `))[0] ?? 0) > 0, text);
+  }
+  const [served = 0, attained = 0, uploads = 0, ...beside] = numbersAfter(text, /^d=8 /);
+  assert(served > 0 && attained > 0 && uploads > 0, text);
+  assertEquals(beside, [1.25, 0.487]);
+  const tenants = text.slice(text.indexOf("two tenants"));
+  for (const [policy, paper] of [["fcfs", 259_096], ["vtc", 1052]] as const) {
+    const [gap = NaN, beside, rate = 0] = numbersAfter(tenants, new RegExp(`^${policy} `));
+    assert(gap > 0 && gap < 40_000 && beside === paper && rate > 0, text);
   }
 });

@@ -95,7 +95,7 @@ Deno.test("AdapterDesk replaces a name only where it is told to, and keeps it wh
   assert(registry.get("a")?.id !== old);
 });
 
-Deno.test("AdapterDesk reads files once for a name that is loaded in place again and again (vLLM #41482)", async () => {
+Deno.test("AdapterDesk reads files once for a name that is loaded in place again and again (vLLM #36373, #41482)", async () => {
   await using root = await tempDirectory();
   await copyAdapter("reverse", `${root.path}/a`);
   const { desk, told } = deskOf(root.path);

@@ -19,7 +19,7 @@ const settings = [
 for (const architecture of ARCHITECTURES) {
   const golden = goldens(architecture);
   for (const { name, args, small } of settings) {
-    Deno.test(`${architecture} over HTTP, ${name}: alone and together, greedy tokens equal PEFT's`, async () => {
+    Deno.test(`${architecture} over HTTP, ${name}: alone and together, greedy tokens equal PEFT's (vLLM #6250, llama.cpp #9065)`, async () => {
       const config = await loadModelConfig(golden.directory);
       await using model = await goldenModel(architecture, config.vocabSize);
       await using server = await startServer({

@@ -65,7 +65,7 @@ Deno.test("the golden prompts, asked again and continued, give PEFT's tokens fro
   assertEquals(found, 4 * (0 + 32 + 96)); // of 40 twice, and of 102 with what was generated;
 });
 
-Deno.test("greedy answers are the same with and without the cache; base, adapters and salts never share", async () => {
+Deno.test("greedy answers are the same with and without the cache; base, adapters and salts never share (SGLang #1921)", async () => {
   const context = "the quick brown fox jumps over the lazy dog and runs away from it ".repeat(3);
   const plain = ["demo", "reverse", "demo", "reverse", "spell", "demo"].map((model, i) => ({
     model,

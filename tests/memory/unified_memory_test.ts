@@ -84,11 +84,32 @@ Deno.test("a want that is not granted takes nothing, neither pages nor pins", ()
   assertEquals(grant, {
     kind: "exhausted",
     request: requestId("b"),
+    pool: "layers",
     neededPages: 5,
     freePages: 4,
   });
   assertEquals(m.usage.kvPages, 1);
   assertEquals(kinds(m, 3, want("c", 112)), ["granted"]); // evicts "three", so it is not pinned
+});
+
+Deno.test("a want says which pool is short, and one that is to spare the head pool uses nothing there", () => {
+  const m = memory();
+  m.addAdapter(adapterId("other"), { layerPages: 1, headPages: 1 });
+  plan(m, 1, want("a", 16, ["head"]));
+  const [short, base] = m.plan([want("b", 16, ["other"]), want("c", 16)], 2).grants;
+  assert(short?.kind === "exhausted" && base?.kind === "granted");
+  assertEquals([short.pool, short.neededPages, short.freePages], ["head", 1, 0]);
+  const headless = (request: string, ...adapters: string[]) => ({
+    ...want(request, 16, adapters),
+    headless: true,
+  });
+  // It is there, but who uses it keeps it there.
+  assertEquals(kinds(m, 3, headless("d", "head"), headless("e", "three")), [
+    "exhausted",
+    "granted",
+  ]);
+  m.release(requestId("a"), 3);
+  assertEquals(kinds(m, 4, want("b", 16, ["other"])), ["granted"]);
 });
 
 Deno.test("KV takes the pages of idle adapters, and adapters come back when they are wanted again", () => {
@@ -102,6 +123,7 @@ Deno.test("KV takes the pages of idle adapters, and adapters come back when they
     cachedPages: 0,
     adapterPages: 4,
     residentAdapters: [adapterId("four")],
+    arrivingAdapters: 0,
   });
   assertEquals(kinds(m, 2, want("b", 100)), ["granted"]);
   assertEquals(m.usage.residentAdapters, []);
@@ -249,15 +271,17 @@ Deno.test("prefetch() takes free pages and those of adapters that nobody named, 
   assertEquals(m.prefetch(adapterId("four"), 32, 2), null, "three was named in this plan");
   assertEquals(m.prefetch(adapterId("four"), 16, 2)?.layerPages.length, 4);
   m.checkIntegrity();
-  assertEquals(m.usage.residentAdapters.length, 2);
+  assertEquals([m.usage.residentAdapters, m.usage.arrivingAdapters], [[adapterId("three")], 1]);
   assertEquals(m.arrivingPages, 4);
   m.arrived(adapterId("four"), 3);
+  assertEquals([m.usage.residentAdapters.length, m.usage.arrivingAdapters], [2, 0]);
   m.addAdapter(adapterId("six"), { layerPages: 6, headPages: 0 });
   assertEquals(
     m.prefetch(adapterId("six"), 0, 9)?.layerPages.length,
     6,
     "both were named long ago",
   );
+  m.arrived(adapterId("six"), 9);
   assertEquals(m.usage.residentAdapters, [adapterId("six")]);
 });
 
@@ -318,6 +342,7 @@ Deno.test("prefetch() takes adapters that have lain unused for longer before cac
   m.release(requestId("a"), 1);
   once(m, "b", 2);
   assertEquals(m.prefetch(adapterId("three"), 0, 3)?.layerPages.length, 3);
+  m.arrived(adapterId("three"), 9);
   assertEquals([m.usage.cachedPages, m.usage.residentAdapters], [2, [adapterId("three")]]);
   m.checkIntegrity();
 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { type AdapterImage, CHUNK_BYTES } from "../../models/adapter_image.ts";
+import { type AdapterImage, CHUNK_BYTES, pageGeometry } from "../../models/adapter_image.ts";
 import {
   HEAD_MODULES,
   type HeadModule,
@@ -186,6 +186,34 @@ Deno.test("packAdapter() fills the pages that the first one can list, and refuse
     for (const j of [0, 77, 188]) assertEquals([module.a[j], module.b[j]], [a(j), b(j)]);
   }
   assertThrows(() => packed(190), RangeError, "than the first page can list, 768; received 769");
+});
+
+Deno.test("an adapter takes the pages of its own bytes and one more at most, whatever ranks there are beside it (SGLang #31305, #3647)", () => {
+  const large = { ...ODD_MODEL, ...{ layers: 1, hiddenSize: 4096, heads: 32, kvHeads: 8 } };
+  const config = { ...large, headDim: 128, intermediateSize: 14336 };
+  const { pageBytes, pagesPerBlock } = pageGeometry(config.kvHeads, config.headDim);
+  const sized = (ranks: Partial<Record<LayerModule, number>>) => {
+    let bytes = 0;
+    const layer = LAYER_MODULES.flatMap((module): PeftModule[] => {
+      const rank = ranks[module] ?? 0;
+      const [out, input] = moduleShape(config, module);
+      const [a, b] = [new Uint16Array(rank * input), new Uint16Array(out * rank)];
+      bytes += a.byteLength + b.byteLength;
+      const matrices = { dtype: "f16", a, b } as const;
+      const plain = { scale: 1, matrices: () => matrices, bias: null, magnitude: null };
+      return rank > 0 ? [{ module, rank, ...plain }] : [];
+    });
+    const adapter = { source: "adapter", layers: [layer], head: [], [Symbol.dispose]() {} };
+    const image = packAdapter(adapter, config, { pageBytes, pagesPerBlock });
+    return { pages: image.layers?.pages ?? 0, full: Math.ceil(bytes / pageBytes) };
+  };
+  const attention = (rank: number) => ({ q: rank, k: rank, v: rank, o: rank });
+  const uneven = { q: 64, k: 8, v: 1, down: 16 };
+  const mixed = [1, 8, 16, 64, 256].map(attention).concat([attention(8)]);
+  for (const { pages, full } of [...mixed, uneven].map(sized)) {
+    assert(pages === full || pages === full + 1, `${pages} pages for ${full}`);
+  }
+  assert(sized(attention(8)).pages * 7 < sized(attention(64)).pages, "an eighth, and the header");
 });
 
 Deno.test("packAdapter() refuses an image whose page list outgrows its first page", () => {

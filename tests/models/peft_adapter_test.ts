@@ -19,7 +19,7 @@ import { inDirectory, type TensorData, writeSafetensors } from "../support/write
 
 /** What other servers were reported to take silently, or not to name. */
 const REPORTS: Record<string, string> = {
-  modules_to_save: " (vLLM #9280)",
+  modules_to_save: " (vLLM #9280, #32599)",
   trainable_tokens: " (vLLM #36501)",
 };
 

@@ -114,6 +114,24 @@ Deno.test("nobody without the admin key changes adapters: no client, no tenant, 
   assertEquals([adapters.names.get("a"), adapters.pinned.size], ["/a", 0]);
 });
 
+Deno.test("the admin key lists all adapters beside clients' keys and tenants, and opens nothing else of theirs", async () => {
+  const few = { ...ANYONE, name: "few", adapters: ["b"] };
+  const tenants = { find: (sent: string) => sent === digest("tenant") ? few : null };
+  for (const more of [{ apiKeys: ["client"] }, { tenants }, { apiKeys: ["client"], tenants }, {}]) {
+    const adapters = new Names();
+    adapters.names.set("a", "/a").set("b", "/b");
+    const { app } = openEdge(undefined, { adapters, adminKey: "secret", ...more });
+    const listed = await app.request("/v1/adapters", { headers: BEARER });
+    assertEquals(listed.status, 200);
+    assertEquals((await listed.json()).data.map(({ id }: { id: string }) => id), ["a", "b"]);
+    const open = Object.keys(more).length === 0;
+    assertEquals((await app.request("/v1/models", { headers: BEARER })).status, open ? 200 : 401);
+    const wrong = { authorization: "Bearer wrong" };
+    const refused = await app.request("/v1/adapters", { headers: wrong });
+    assertEquals(refused.status, open ? 200 : 401);
+  }
+});
+
 Deno.test("without an admin key there is nothing to change adapters with", async () => {
   const { app } = openEdge(undefined, { adapters: new Names() });
   for (const url of [LOAD, UNLOAD, "/v1/adapters/a/pin"]) {

@@ -16,6 +16,7 @@ const LOAD = {
   cachedPages: 0,
   adapterPages: 15,
   residentAdapters: [] as readonly AdapterId[],
+  arrivingAdapters: 0,
   residency: UNKNOWN_MEMORY.residency,
   preemptions: 0,
   sheds: 0,
@@ -41,7 +42,8 @@ async function lora(metrics: Metrics): Promise<Sample> {
 }
 
 strictly(
-  "residents are all listed in one series, whether or not anyone uses them (vLLM #45325, vLLM #5830)",
+  "residents are all listed in one series, whether or not anyone uses them " +
+    "(vLLM #45325, #5830, #54830, llm-d-router #2605, #1500)",
   async () => {
     const metrics = new Metrics(() => true, { names });
     assertEquals((await lora(metrics)).labels.running_lora_adapters, "");
@@ -54,13 +56,17 @@ strictly(
 );
 
 strictly(
-  "there is room for the residents and for as many of their size as free pages hold",
+  "there is room for the residents, those on their way, and as many of their size as pages that are free or cached hold",
   async () => {
     const metrics = new Metrics(() => true, { names });
     metrics.load(residents("1", "2")); // 7.5 pages each
     assertEquals((await lora(metrics)).labels.max_lora, "5");
     metrics.load({ ...residents("1", "2"), freePages: 0 });
     assertEquals((await lora(metrics)).labels.max_lora, "2");
+    metrics.load({ ...residents("1", "2"), freePages: 0, kvPages: 0, cachedPages: 85 });
+    assertEquals((await lora(metrics)).labels.max_lora, "13");
+    metrics.load({ ...residents("1", "2"), arrivingAdapters: 1 }); // 5 pages each
+    assertEquals((await lora(metrics)).labels.max_lora, "8");
   },
 );
 

@@ -40,7 +40,10 @@ export interface Shed<J> {
 export interface Policy {
   /** The queue in the order in which to try admission, drawn as far as there is room; `queue` is the order without it. */
   order?<J extends Job>(queue: Iterable<J>, scene: Scene): Iterable<J>;
-  /** There was no room for this job: until there is, nobody may be admitted who comes after it in the order. */
+  /**
+   * There was no room for this job: until there is, nobody may be admitted who comes after it in the order; where it
+   * lacks pages of the head pool, nobody who needs some.
+   */
   bars?(job: Job, now: number): boolean;
   /** Jobs to end now; `queue` is oldest first. */
   shed?<J extends Job>(queue: readonly J[], scene: Scene): Shed<J>[];

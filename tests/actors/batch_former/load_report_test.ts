@@ -12,6 +12,7 @@ const load = (running: number): EngineLoad => ({
   cachedPages: 0,
   adapterPages: 0,
   residentAdapters: NONE,
+  arrivingAdapters: 0,
   residency: UNKNOWN_MEMORY.residency,
   preemptions: 0,
   sheds: 0,

@@ -17,7 +17,13 @@ const sequence = (arrival: number, more: Partial<Victim> = {}): Victim => ({
 
 const starving = (state: Victim, neededPages = 1, freePages = 0) => ({
   state,
-  grant: { kind: "exhausted" as const, request: requestId("r"), neededPages, freePages },
+  grant: {
+    kind: "exhausted" as const,
+    pool: "layers" as const,
+    request: requestId("r"),
+    neededPages,
+    freePages,
+  },
 });
 
 Deno.test("chooseVictims() takes the sequence with the fewest tokens to compute again", () => {

@@ -104,7 +104,7 @@ Deno.test("a prompt whose logprobs are wanted is computed as a whole, and shared
   assertEquals(cached, [0, 0, 32]);
 });
 
-Deno.test("base and adapter never share, nor two weights of an adapter", () => {
+Deno.test("base and adapter never share, nor two weights of an adapter (vLLM #3264, #44250, LMCache #2961)", () => {
   const heavy = using("upper@1").adapters.map((route) => ({ ...route, weight: 2 }));
   const cached = cachedOf(
     engineOf(),

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { POLICY_DEFAULTS } from "../../../actors/policy_options.ts";
-import { sequenceOf } from "./sequences.ts";
+import { sequenceOf, using } from "./sequences.ts";
 import { assertFinished, type EngineShape, SimulatedEngine } from "./simulated_engine.ts";
 
 const engineOf = (more: Partial<EngineShape> = {}) =>
@@ -151,4 +151,48 @@ Deno.test("a request that outgrows even the empty pool fails with the numbers, a
     error: "Cannot hold 65 tokens: the pool has 4 pages in all, received a need of 5",
   }]);
   assertFinished(engine, b);
+});
+
+Deno.test("a long prompt in pieces beside more adapters than fit, some of whose requests are cancelled, ends right like the others (SGLang #25865)", () => {
+  const names = Array.from({ length: 8 }, (_, i) => `a${i}`);
+  for (const policy of ["fcfs", "vtc", "cluster"] as const) {
+    const engine = engineOf({
+      // The long one, its adapter and two others, of eight.
+      layerPages: 13 + 3 * 6,
+      adapters: Object.fromEntries(names.map((name) => [name, { layers: 6, head: 0 }])),
+      policy: { ...POLICY_DEFAULTS, names: [policy], clusterAdapters: 2 },
+    });
+    for (const name of names) engine.register(name);
+    engine.settle();
+    const long = sequenceOf("long", 170, using("a0"));
+    engine.submit(long);
+    for (let i = 0; i < 20; i++) engine.deliver(() => 0);
+    const others = names.slice(1).flatMap((name) =>
+      [0, 1].map((i) => ({
+        sequence: sequenceOf(`${name}-${i}`, 20 + i, using(name)),
+        cancelled: i === 1 && name !== "a1",
+      }))
+    );
+    let turn = 0;
+    for (const { sequence } of others) {
+      engine.submit(sequence);
+      for (let i = 0; i < 5; i++) engine.deliver(() => turn++ % 8 / 8);
+    }
+    for (const { sequence, cancelled } of others) {
+      if (cancelled) engine.cancel(sequence.id);
+      for (let i = 0; i < 5; i++) engine.deliver(() => turn++ % 8 / 8);
+    }
+    engine.settle();
+    assertFinished(engine, long);
+    const { kvPages, running, waiting } = engine.scheduler.load;
+    assertEquals({ kvPages, running, waiting }, { kvPages: 0, running: 0, waiting: 0 });
+    for (const { sequence, cancelled } of others) {
+      if (!cancelled) assertFinished(engine, sequence);
+    }
+    const unfinished = others.filter(({ sequence }) =>
+      engine.seen.get(sequence.id)?.ends.length === 0
+    );
+    assert(unfinished.length > 3, "they were cancelled in time");
+    assert(engine.uploads.length >= names.length, engine.uploads.join());
+  }
 });

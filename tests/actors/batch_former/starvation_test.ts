@@ -25,19 +25,36 @@ const firstTokens = ({ records }: SimulatedRun, adapter: (adapter: number | null
   records.filter((record) => adapter(record.adapter)).map(({ firstToken }) => firstToken ?? NaN)
     .sort((a, b) => a - b);
 
+/** Pages of an adapter; a request of these lengths has 11 blocks. */
+const [ADAPTER_PAGES, REQUEST_PAGES] = [7, 11];
+
 Deno.test("first tokens do not fall off a cliff where there are more adapters than slots elsewhere (SGLang #13349)", () => {
-  const [few = NaN, many = NaN] = [8, 512].map((adapters) => {
+  // Room for the adapters of those that run and no more: of 512 in turn, each is uploaded for each request.
+  const blocks = 64 * (REQUEST_PAGES + ADAPTER_PAGES);
+  const [few, many] = [8, 512].map((adapters) => {
     const requests = Array.from({ length: 1500 }, (_, i) => requestOf(0, i % adapters));
-    return summarize(simulate(requests, serverOf(adapters), 64), 6).firstToken.p50;
+    const run = simulate(requests, { ...serverOf(adapters), blocks }, 64);
+    return { p50: summarize(run, 6).firstToken.p50, uploads: run.uploads };
   });
-  assert(many <= 1.5 * few, `${many} s of ${few}`);
+  assert(
+    few && many && few.uploads === 8 && many.uploads > 512,
+    `${few?.uploads}, ${many?.uploads}`,
+  );
+  assert(many.p50 <= 1.5 * few.p50, `${many.p50} s of ${few.p50}`);
 });
 
 Deno.test("with six adapters on room for three the slowest first tokens are not far from the others (SGLang #17913)", () => {
-  const requests = Array.from({ length: 400 }, (_, i) => requestOf(i / 4, i * 7 % 6));
-  const policy = { names: ["cluster"], clusterAdapters: 3, agingMs: 1000 } as const;
-  const { firstToken } = summarize(simulate(requests, serverOf(6, policy)), 6);
-  assert(firstToken.p99 < 4 * firstToken.p50, JSON.stringify(firstToken));
+  const requests = Array.from({ length: 400 }, (_, i) => requestOf(i / 12, i * 7 % 6));
+  const run = (agingMs: number) => {
+    const policy = { names: ["cluster"], clusterAdapters: 3, agingMs } as const;
+    const server = { ...serverOf(6, policy), blocks: 3 * ADAPTER_PAGES + 80 };
+    const simulated = simulate(requests, server);
+    assert(simulated.uploads > 6, "they take turns");
+    return summarize(simulated, 6).firstToken;
+  };
+  const [bounded, unbounded] = [run(1000), run(1e9)];
+  assert(bounded.p99 < 3 * bounded.p50, JSON.stringify(bounded));
+  assert(unbounded.p99 > 4 * unbounded.p50, `without a bound: ${JSON.stringify(unbounded)}`);
 });
 
 Deno.test("a rare adapter waits no more than its bound longer than others beside one asked for a hundred times as often (SGLang #15129)", () => {

@@ -88,3 +88,15 @@ Deno.test("an adapter that comes back before its image is gone is registered at 
   store.letGo(a);
   assert(store.has(a));
 });
+
+Deno.test("an image counts as dropped when it was kept and is not, and when it came and was never kept", () => {
+  const store = storeOf();
+  const out = effects();
+  store.register({ kind: "register", adapter: a, path: "/a" }, out);
+  store.loaded(a, image, 1, 0, out);
+  assertEquals(store.dropped, 0);
+  store.forget(a, out);
+  assertEquals(store.dropped, 100);
+  store.loaded(a, image, 1, 0, out); // nobody knows it any more
+  assertEquals(store.dropped, 200);
+});

@@ -231,7 +231,7 @@ Deno.test("an adapter that is registered and loaded while others run takes nothi
   assertEquals(grants.map((grant) => grant.kind === "granted" && grant.arriving.length), [0, 0, 1]);
 });
 
-Deno.test("two thousand registrations are read a few at a time, and who asks meanwhile comes first (vLLM #16961)", () => {
+Deno.test("two thousand registrations are read a few at a time, and who asks meanwhile comes first (vLLM #5105, #5564, #16961)", () => {
   const bench = new Bench({ hostBytes: 1000 });
   const names = Array.from({ length: 2000 }, (_, i) => `a${i}`);
   const reading = bench.register(...names);
@@ -246,7 +246,7 @@ Deno.test("two thousand registrations are read a few at a time, and who asks mea
   assertEquals(bench.plan([]).residency.hostBytes, 1000);
 });
 
-Deno.test("queued adapters are brought from disk to the GPU while others run, if that takes from nobody", () => {
+Deno.test("queued adapters are brought from disk to the GPU while others run, if that takes from nobody (vLLM #31941, SGLang #8712, #14190)", () => {
   const bench = new Bench();
   for (const [name, pages] of [["a", 3], ["b", 3], ["c", 2]] as const) bench.known(name, pages);
   assertEquals(bench.plan(["base"], ["a", "b"]).loads, ["a", "b"]);

@@ -194,7 +194,8 @@ Deno.test("the usage after a plan adds up to the pool", () => {
     kvPages: 3,
     cachedPages: 0,
     adapterPages: 2,
-    residentAdapters: [adapterId("a")],
+    residentAdapters: [], // on its way
+    arrivingAdapters: 1,
   });
 });
 
