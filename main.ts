@@ -65,7 +65,7 @@ async function serve(config: Config): Promise<void> {
         directories,
         dawn: config.gpu !== "builtin",
       }),
-      // Images that were dropped must be collected (actors/shared_garbage.ts).
+      // Dropped images must be collected (actors/shared_garbage.ts), and what Dawn leaves (kernels/dawn_pace.ts).
       "--v8-flags=--expose-gc",
       `${ROOT}actors/engine.ts`,
     ],

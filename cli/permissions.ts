@@ -51,8 +51,7 @@ export function enginePermissions(options: {
     only("--allow-net", [socket], "unix:"),
     "--allow-env=DENO_WEBGPU_BACKEND,XDG_RUNTIME_DIR",
     "--ignore-env",
-    // Garbage that Dawn leaves must be collected often (kernels/dawn_pace.ts).
-    ...(dawn ? ["--allow-ffi", "--v8-flags=--expose-gc"] : []),
+    ...(dawn ? ["--allow-ffi"] : []),
   ];
 }
 
