@@ -31,6 +31,7 @@ Deno.test({
       },
       matrices: { value: compiler.matrices },
       workgroupBytes: { value: compiler.workgroupBytes },
+      lanes: { value: compiler.lanes },
     }) as Compiler;
     assert(!await matricesMultiply(device, broken));
   },
