@@ -21,7 +21,7 @@ export interface Ended {
 }
 
 const logger = getLogger(["chorus", "supervisor"]);
-/** What becomes of a child has a category of its own: a log can do without one whose end is told in another way. */
+/** What becomes of a child has a category of its own: cli/logging.ts leaves out the engine, whose end is told otherwise. */
 export const loggerOf = (child: string) => getLogger(["chorus", child]);
 
 /** The places of a supervision table and who is in them: at most one incarnation each. */

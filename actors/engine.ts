@@ -130,11 +130,12 @@ async function run(options: EngineOptions): Promise<void> {
     ),
   ];
   // With nothing else to do no message comes, and still somebody may wait for too long, or adapters come and go.
+  const collections = [collectGarbage, ...[executor, ...loaders].map(({ collect }) => collect)];
+  let due: (() => void)[] = [];
   setInterval(() => {
     former.trySend({ kind: "tick" });
-    if (!garbage.due(performance.now())) return;
-    collectGarbage();
-    for (const { collect } of [executor, ...loaders]) collect();
+    if (due.length === 0 && garbage.due(performance.now())) due = [...collections];
+    due.shift()?.(); // one isolate after the other: they may share a processor
   }, TICK_MS);
   for (const { name, stopped } of actors) {
     stopped.then((exit) =>

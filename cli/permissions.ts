@@ -13,8 +13,8 @@ const onlyWord = (permission: string, path: string) =>
 
 /**
  * What the front process may do: read (models and adapters lie anywhere), make its socket's directory in the
- * temporary one, listen, and start `deno` for the engine. All variables but its own and TMPDIR look unset, and nothing more
- * is asked for. With LD_LIBRARY_PATH or the like in `environment`, as GPU hosts often have it for their driver,
+ * temporary one, listen, and start `deno` for the engine. All variables but its own and TMPDIR look unset, and nothing
+ * more is asked for. With LD_LIBRARY_PATH or the like in `environment`, as GPU hosts often have it for their driver,
  * it must be allowed to start any program, for the engine needs the variable too.
  */
 export function frontPermissions(

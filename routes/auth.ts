@@ -11,8 +11,9 @@ const SHARED = "/v1/adapters";
 
 /**
  * Lets requests pass whose bearer token is one of `apiKeys` or a tenant's, and says whose it is; where there are
- * neither keys nor tenants everyone passes. The admin key opens the list of adapters, of which it sees all. Keys are looked up by their digest, and the time that a lookup takes
- * tells of the digest of a guess, which tells nothing of a key.
+ * neither keys nor tenants everyone passes. The admin key opens the list of adapters, of which it sees all. Keys are
+ * looked up by their digest, and the time that a lookup takes tells of the digest of a guess, which tells nothing of
+ * a key.
  */
 export function auth(
   deps: Pick<EdgeDeps, "apiKeys" | "tenants" | "adminKey">,

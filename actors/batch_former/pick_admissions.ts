@@ -7,6 +7,8 @@ export interface Queued {
   /** What it lacks is pages of the head pool. */
   readonly headShort?: boolean;
   readonly ready: number;
+  /** The draw in which it was last asked for again after it had not fitted; 0: never. */
+  probedIn?: number;
 }
 
 export interface Admissible<Q> {
@@ -15,15 +17,14 @@ export interface Admissible<Q> {
   readonly headless: ReadonlySet<Q>;
 }
 
-/** Sequences that did not fit and are asked for again with a plan; those that lack host memory are counted apart. */
-const PROBES = 16;
-/** So many of them are the first in the queue, the others whoever was not asked for longest. */
-const FIRST = 8;
+interface Drawn<Q> {
+  readonly queued: Q;
+  /** Its place in the queue. */
+  readonly at: number;
+}
 
 /** Draws from the queue whom to ask memory for. */
 export class AdmissionPicker<Q extends Queued> {
-  /** When those that did not fit were last asked for again, in draws. */
-  readonly #probed = new WeakMap<Q, number>();
   #draws = 0;
 
   /**
@@ -36,46 +37,66 @@ export class AdmissionPicker<Q extends Queued> {
     bars: (queued: Q) => boolean,
   ): Admissible<Q> {
     let { slots, tokens } = room;
-    const drawn: Q[] = [];
-    const blocked: Q[] = [];
-    const barring = new Set<Q>();
-    const headless = new Set<Q>();
-    let headBarred = false;
-    if (slots < 1 || tokens < 1) return { picks: drawn, headless };
+    if (slots < 1 || tokens < 1) return { picks: [], headless: new Set() };
+    const draw = ++this.#draws;
+    const drawn: Drawn<Q>[] = [];
+    // Apart, so that many who wait for host memory keep nobody from asking for pages.
+    const [short, crowded] = [new Probes<Q>(), new Probes<Q>()];
+    let at = 0;
+    let headBarredAt = Infinity;
     for (const queued of queue) {
-      const free = queued.blockedSince === null;
-      if (headBarred && !free && queued.headShort) continue;
-      if (headBarred) headless.add(queued);
-      drawn.push(queued);
-      if (free) {
+      at++;
+      if (queued.blockedSince === null) {
+        drawn.push({ queued, at });
         slots--;
         tokens -= queued.ready;
         if (slots < 1 || tokens < 1) break;
-      } else {
-        blocked.push(queued);
-        if (!bars(queued)) continue;
-        barring.add(queued);
-        if (!queued.headShort) break;
-        headBarred = true;
+        continue;
       }
+      if (at > headBarredAt && queued.headShort) continue;
+      if (!bars(queued)) {
+        (queued.crowded ? crowded : short).add({ queued, at });
+        continue;
+      }
+      drawn.push({ queued, at });
+      if (!queued.headShort) break;
+      headBarredAt = at;
     }
-    // Apart, so that many who wait for host memory keep nobody from asking for pages.
-    const probes = new Set([
-      ...barring,
-      ...this.#probes(blocked.filter(({ crowded }) => crowded)),
-      ...this.#probes(blocked.filter(({ crowded }) => !crowded)),
-    ]);
-    const picks = drawn.filter((queued) => queued.blockedSince === null || probes.has(queued));
-    return { picks, headless };
+    for (const probe of [...short.chosen(), ...crowded.chosen()]) {
+      probe.queued.probedIn = draw;
+      drawn.push(probe);
+    }
+    drawn.sort((a, b) => a.at - b.at);
+    const headless = drawn.filter(({ at }) => at > headBarredAt).map(({ queued }) => queued);
+    return { picks: drawn.map(({ queued }) => queued), headless: new Set(headless) };
+  }
+}
+
+/** Of those that did not fit so many are asked for again: the first in the queue, */
+const FIRST = 8;
+/** and whoever was not asked for longest. Any number may wait, so each has its turn. */
+const IN_TURN = 8;
+
+/** Whom to ask for again, found in one pass over a queue of any length. */
+class Probes<Q extends Queued> {
+  readonly #first: Drawn<Q>[] = [];
+  /** Asked for longest ago first; of equals who is further ahead. */
+  readonly #inTurn: Drawn<Q>[] = [];
+
+  add(drawn: Drawn<Q>): void {
+    if (this.#first.length < FIRST) {
+      this.#first.push(drawn);
+      return;
+    }
+    const asked = ({ queued }: Drawn<Q>) => queued.probedIn ?? 0;
+    let place = this.#inTurn.length;
+    while (place > 0 && asked(this.#inTurn[place - 1] ?? drawn) > asked(drawn)) place--;
+    if (place === IN_TURN) return;
+    this.#inTurn.splice(place, 0, drawn);
+    this.#inTurn.length = Math.min(this.#inTurn.length, IN_TURN);
   }
 
-  /** Any number may be blocked: each has its turn. */
-  #probes(blocked: readonly Q[]): Q[] {
-    const draw = ++this.#draws;
-    const asked = (queued: Q) => this.#probed.get(queued) ?? 0;
-    const rest = blocked.slice(FIRST).sort((a, b) => asked(a) - asked(b));
-    const probes = [...blocked.slice(0, FIRST), ...rest.slice(0, PROBES - FIRST)];
-    for (const queued of probes) this.#probed.set(queued, draw);
-    return probes;
+  chosen(): Drawn<Q>[] {
+    return [...this.#first, ...this.#inTurn];
   }
 }

@@ -202,6 +202,7 @@ export class Scheduler {
         state.takePages(grant.newPages, grant.cached);
         state.arriving = new Set(grant.arriving);
         if (state.phase === "queued") {
+          state.usesHead = grant.adapters.some(({ headPage }) => headPage !== null);
           this.#admissions.admit(state, grant.adapters, this.#now);
         }
         break;
@@ -269,11 +270,17 @@ export class Scheduler {
   /** Sends a sequence without credit back to the queue where others have long waited for its slot or pages. */
   #parkHolder(): void {
     const { running, queue, freeSlots } = this.#roster;
-    const full = freeSlots === 0;
-    const short = ({ shortOfPages }: SequenceState) => shortOfPages && !this.#usageIsOld;
-    if (!queue.some((state) => state.admissible && (full || short(state)))) return;
+    const waits = freeSlots === 0
+      ? () => true
+      : ({ shortOfPages }: SequenceState) => shortOfPages && !this.#usageIsOld;
+    const waiting = queue.filter((state) => state.admissible && waits(state));
+    if (waiting.length === 0) return;
+    // Where the head pool alone is short, only those who use it have what is lacking.
+    const able = freeSlots > 0 && waiting.every(({ headShort }) => headShort)
+      ? running.filter(({ usesHead }) => usesHead)
+      : running;
     const stuck = this.#flights.count === 0 && !running.some((state) => state.ready > 0);
-    const holder = chooseHolder(running, stuck ? Infinity : this.#steps - PATIENCE);
+    const holder = chooseHolder(able, stuck ? Infinity : this.#steps - PATIENCE);
     if (holder) this.#roster.preempt(holder);
   }
 }

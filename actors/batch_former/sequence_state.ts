@@ -33,6 +33,9 @@ export class SequenceState extends SequenceJob {
   crowded = false;
   /** It has not fitted into the head pool, where only some adapters lie. */
   headShort = false;
+  /** Adapters of it have pages in the head pool. */
+  usesHead = false;
+  probedIn = 0;
   /** Granted, but still being uploaded: it takes part in no step before. */
   arriving = new Set<AdapterId>();
   /** Step count at which it ran out of credit. */

@@ -27,8 +27,8 @@ const SHRINK_TOKENS = 4;
 export const SHRINK_RANKS = 16;
 /** Decode attention splits sequences until about this many workgroups run: two on each processor of a large GPU. */
 export const DECODE_WORKGROUPS = 256;
-/** Pieces are multiples of what the kernel takes at a time; fewer keys would not be worth a merge. */
-const KEYS_AT_ONCE = 64;
+/** Keys of the smallest piece, of which all are multiples, as this is of what the kernel takes at a time. */
+const LEAST_PIECE = 64;
 
 /**
  * Lays out one step: `slots[i]` holds what stays the same for `rows[i]`.
@@ -168,8 +168,8 @@ function decodeWork(
   const decodeRows: number[] = [];
   const oldest = (length: number) => shape.window === null ? 0 : Math.max(0, length - shape.window);
   const keys = decodes.reduce((sum, { length }) => sum + length - oldest(length), 0);
-  const share = (keys * shape.kvHeads) / DECODE_WORKGROUPS / KEYS_AT_ONCE;
-  const size = Math.max(1, Math.ceil(share)) * KEYS_AT_ONCE;
+  const share = (keys * shape.kvHeads) / DECODE_WORKGROUPS / LEAST_PIECE;
+  const size = Math.max(1, Math.ceil(share)) * LEAST_PIECE;
   for (const { token, length } of decodes) {
     const [from, first] = [oldest(length), decodeItems.length / 4];
     if (length - from <= size) {

@@ -130,10 +130,8 @@ export class MemoryManager {
     // Who is short of head pages is in the way of nobody but those with adapters there.
     const shortFrom = lacks("layers");
     const short = shortFrom >= 0;
-    const harmless = upcoming.filter((id) =>
-      lacks("head") < 0 || this.#store.shape(id)?.headPages === 0
-    );
-    this.#prefetch(harmless, short ? null : wants.length * this.#blockTokens, effects, nowMs);
+    const spare = short ? null : wants.length * this.#blockTokens;
+    this.#prefetch(upcoming, spare, lacks("head") >= 0, effects, nowMs);
     // Who comes after one that found no room, on the GPU or in host memory, waits for room too.
     const grants = served.grants.map((grant, i): Grant => {
       if (grant.kind === "granted") {
@@ -216,6 +214,7 @@ export class MemoryManager {
   #prefetch(
     upcoming: readonly AdapterId[],
     spareTokens: number | null,
+    headShort: boolean,
     effects: Effects,
     nowMs: number,
   ): void {
@@ -229,6 +228,7 @@ export class MemoryManager {
       if (room < 0) break;
       expected.push(adapter);
       if (!this.#store.has(adapter) || spare === null || this.#busy) continue;
+      if (headShort && this.#store.shape(adapter)?.headPages !== 0) continue;
       const place = this.#memory.prefetch(adapter, spare, this.#tick);
       if (!place) {
         spare = null; // not every plan need try them all

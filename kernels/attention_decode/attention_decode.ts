@@ -28,7 +28,7 @@ export const attentionDecode = defineKernel({
   ],
 });
 
-/** Most q heads that may share a kv head, and the widest head, which fills the workgroup. */
+/** Most q heads that may share a kv head, and the widest head: the kernel has its slots by fours. */
 export const MAX_GROUP = 16;
 export const MAX_HEAD_DIM = 256;
 

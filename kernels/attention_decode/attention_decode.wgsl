@@ -27,6 +27,7 @@ override STRIDE: u32 = KEYS + 1u; // padded by one against bank conflicts
 override PARTS: u32 = (EIGHTS + 3u) / 4u * 4u * STRIDE;
 
 const LOWEST: f32 = -3.0e38;
+// e^8 times a sequence's keys is far within f32, and sums lose no precision: l and o grow alike.
 const GROWTH: f32 = 8.0;
 // [eight][key]: parts of scores, zero past EIGHTS, for nobody writes there; at the end [2 heads][slot][HEAD_DIM / 4].
 var<workgroup> parts: array<vec4<f32>, PARTS>;
@@ -102,7 +103,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       let score = select(vec4<f32>(LOWEST), sum_scores(i), base + i >= first && base + i < end);
       if (any(score > m + GROWTH)) { atomicStore(&outgrown, base + 1u); }
       scores[i] = score;
-      weights[i] = exp(score - m);
+      weights[i] = exp(score - m); // infinite in the first turn, which has a key and so another m
     }
     workgroupBarrier();
 

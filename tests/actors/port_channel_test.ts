@@ -89,10 +89,13 @@ Deno.test("collect() makes the peer collect its garbage", async () => {
   const { gc } = globalThis;
   let collections = 0;
   globalThis.gc = () => void collections++;
-  near.collect();
-  await near.sender.send(1);
-  await far.receiver.receive();
-  globalThis.gc = gc;
+  try {
+    near.collect();
+    await near.sender.send(1);
+    await far.receiver.receive();
+  } finally {
+    globalThis.gc = gc;
+  }
   assertEquals(collections, 1);
   near.close();
 });

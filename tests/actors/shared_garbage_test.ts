@@ -26,3 +26,13 @@ Deno.test("little garbage is collected a second after the last of it, however sm
     false,
   ]);
 });
+
+Deno.test("little garbage is not collected again at once, much is", () => {
+  const garbage = new SharedGarbage(64 * MIB);
+  garbage.dropped(MIB, 0);
+  assertEquals(garbage.due(1000), true);
+  garbage.dropped(2 * MIB, 1100);
+  assertEquals([2100, 10_999, 11_000].map((now) => garbage.due(now)), [false, false, true]);
+  garbage.dropped(66 * MIB, 11_100);
+  assertEquals(garbage.due(11_101), true);
+});

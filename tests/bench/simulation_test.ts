@@ -6,6 +6,7 @@ import { PAPER_SETTINGS, paperServer, paperTrace } from "../../bench/support/pap
 import { simulate } from "../../bench/support/simulation.ts";
 import { fittedCost, slower, stepMs } from "../../bench/support/step_cost.ts";
 import { syntheticTrace, type TraceOptions } from "../../bench/support/trace.ts";
+import { overload, OVERLOAD_BOUND } from "../../bench/support/vtc_overload.ts";
 import { summarize } from "../../bench/support/load_summary.ts";
 import { POLICY_DEFAULTS, type PolicyOptions } from "../../actors/policy_options.ts";
 
@@ -18,6 +19,11 @@ const run = (
   const server = paperServer(setting, { policy: { ...POLICY_DEFAULTS, ...policy } });
   return summarize(simulate(syntheticTrace(paperTrace(setting, trace)), server), 6);
 };
+
+Deno.test("two tenants who always wait get service that differs by VTC's bound at most, and by more under fcfs", () => {
+  const [fair, first] = [overload("vtc", 120), overload("fcfs", 120)];
+  assert(fair.gap < OVERLOAD_BOUND && OVERLOAD_BOUND < first.gap, `${fair.gap}, ${first.gap}`);
+});
 
 Deno.test("the fitted cost of a step is within 15 % of every step that was measured", () => {
   const cost = fittedCost();

@@ -56,3 +56,13 @@ Deno.test("nobody keeps the head pool from one that has waited for it too long",
   assertFinished(engine, first, second, ...late);
   assertEquals(engine.ended.slice(0, 2), [first.id, second.id]);
 });
+
+Deno.test("one that waits for the head pool takes no place from a sequence without credit that uses nothing there", () => {
+  const { engine, second } = fullHeadPool(["fcfs"]);
+  const holder = sequenceOf("holder", 10, { maxTokens: 50, credit: 2 });
+  engine.submit(holder);
+  for (let i = 0; i < 400; i++) engine.deliver(() => 0);
+  assertEquals(engine.seen.get(second.id)?.tokens, []);
+  assertEquals(engine.scheduler.load.preemptions, 0);
+  assertEquals(engine.scheduler.load.running, 2);
+});

@@ -1,4 +1,4 @@
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { loadModelConfig } from "../../../models/parse_config.ts";
 import { weightPlan } from "../../../models/weight_plan.ts";
 import type { Loaded } from "../../support/loading_process.ts";
@@ -46,11 +46,12 @@ async function writeShards(directory: string, shards: number): Promise<number> {
 }
 
 async function load(directory: string): Promise<Loaded> {
-  const program = new URL("../../support/loading_process.ts", import.meta.url).pathname;
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
+  const program = new URL("../../support/loading_process.ts", import.meta.url).href;
+  const { stdout, code } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--v8-flags=--expose-gc", program, directory],
     stderr: "inherit",
   }).output();
+  assertEquals(code, 0);
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
