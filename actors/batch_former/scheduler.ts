@@ -191,8 +191,8 @@ export class Scheduler {
     const still = queued.filter((state) =>
       blocked.has(state) && state.phase === "queued" && state.blockedSince !== null
     );
-    const holding = this.#roster.running.some((state) => state.phase === "holding");
-    const stuck = this.idle && still.some((state) => state.shortOfPages) && holding;
+    const stuck = this.idle && still.some((state) => state.shortOfPages) &&
+      this.#parkable().some((state) => state.phase === "holding");
     if (still.length < queued.length || stuck || this.#usageIsOld) this.#changed = true;
   }
 
@@ -269,18 +269,24 @@ export class Scheduler {
 
   /** Sends a sequence without credit back to the queue where others have long waited for its slot or pages. */
   #parkHolder(): void {
-    const { running, queue, freeSlots } = this.#roster;
-    const waits = freeSlots === 0
-      ? () => true
-      : ({ shortOfPages }: SequenceState) => shortOfPages && !this.#usageIsOld;
-    const waiting = queue.filter((state) => state.admissible && waits(state));
-    if (waiting.length === 0) return;
-    // Where the head pool alone is short, only those who use it have what is lacking.
-    const able = freeSlots > 0 && waiting.every(({ headShort }) => headShort)
-      ? running.filter(({ usesHead }) => usesHead)
-      : running;
-    const stuck = this.#flights.count === 0 && !running.some((state) => state.ready > 0);
+    const able = this.#parkable();
+    const stuck = this.#flights.count === 0 &&
+      !this.#roster.running.some((state) => state.ready > 0);
     const holder = chooseHolder(able, stuck ? Infinity : this.#steps - PATIENCE);
     if (holder) this.#roster.preempt(holder);
+  }
+
+  /** Those who have what somebody in the queue lacks: where that is the head pool alone, only those who use it. */
+  #parkable(): readonly SequenceState[] {
+    const { running, queue, freeSlots } = this.#roster;
+    let headShort = false;
+    for (const state of queue) {
+      if (!state.admissible) continue;
+      if (freeSlots === 0) return running;
+      if (!state.shortOfPages || this.#usageIsOld) continue;
+      if (!state.headShort) return running;
+      headShort = true;
+    }
+    return headShort ? running.filter(({ usesHead }) => usesHead) : [];
   }
 }
