@@ -1,5 +1,5 @@
 /** Words of a step before its tables: offsets and counts in the order of shared/step.wgsl. */
-export const STEP_HEADER_WORDS = 21;
+export const STEP_HEADER_WORDS = 28;
 export const NONE = 0xffff_ffff;
 export const FROM_SLOT = 0x8000_0000;
 /** Marks a work item of decode attention that has all keys of its token. */
@@ -32,8 +32,8 @@ export interface StepTables {
   /** [R][16]; field 11 is an index into `biases`, replaced by its word offset. */
   readonly samples: readonly number[];
   readonly biases: readonly (readonly number[])[];
-  /** [items][4] and the entries they name. */
-  readonly shrinkItems: readonly number[];
+  /** [7 modules][items][4] and the entries that they name; those of the head are all for lm_head. */
+  readonly shrinkItems: readonly (readonly number[])[];
   readonly shrinkEntries: readonly number[];
   readonly headShrinkItems: readonly number[];
   readonly headShrinkEntries: readonly number[];
@@ -77,13 +77,16 @@ export function writeStep(words: Uint32Array, step: StepTables, planes = ONE_PLA
   words[8] = put(step.prefillTiles);
   words[9] = put(step.logitTokens);
   const samples = words[10] = put(step.samples);
-  words[11] = put(step.shrinkItems);
-  words[12] = step.shrinkItems.length / 4;
-  words[13] = put(step.shrinkEntries);
-  words[14] = put(step.headShrinkItems);
-  words[15] = step.headShrinkItems.length / 4;
-  words[16] = put(step.headShrinkEntries);
-  words.set([planes.qkv, planes.o, planes.gateUp, planes.down], 17);
+  words[11] = at;
+  step.shrinkItems.forEach((items, module) => {
+    words[20 + module] = (put(items) - (words[11] ?? 0)) / 4;
+    words[21 + module] = (at - (words[11] ?? 0)) / 4;
+  });
+  words[12] = put(step.shrinkEntries);
+  words[13] = put(step.headShrinkItems);
+  words[14] = step.headShrinkItems.length / 4;
+  words[15] = put(step.headShrinkEntries);
+  words.set([planes.qkv, planes.o, planes.gateUp, planes.down], 16);
   for (let t = 0; t < step.tokenCount; t++) {
     words[tokens + t * 4 + 2] = tables[words[tokens + t * 4 + 2] ?? 0] ?? 0;
   }

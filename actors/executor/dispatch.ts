@@ -23,7 +23,8 @@ export interface LinearPlace {
 export interface StepCounts {
   readonly tokens: number;
   readonly logitRows: number;
-  readonly shrinkItems: number;
+  /** By module. */
+  readonly shrinkItems: readonly number[];
   readonly headShrinkItems: number;
   readonly decodeItems: number;
   readonly decodeRows: number;
@@ -54,9 +55,14 @@ export interface Chosen {
 }
 
 /** The variant that fits a step's rows. */
-export function choose({ out, modules, head, variants }: Linear, step: StepCounts): Chosen {
+export function choose(
+  { out, modules: [from, to], head, variants }: Linear,
+  step: StepCounts,
+): Chosen {
   const rows = head ? step.logitRows : step.tokens;
-  const shrinkItems = (head ? step.headShrinkItems : step.shrinkItems) * modules;
+  const shrinkItems = head
+    ? step.headShrinkItems
+    : step.shrinkItems.slice(from, to).reduce((sum, items) => sum + items, 0);
   const variant = chooseVariant(variants, rows, out);
   if (!variant) {
     throw new RangeError(`Cannot run step: no projection takes its rows, received ${rows}`);

@@ -67,7 +67,7 @@ export class Forward {
     const counts: StepCounts = {
       tokens: tables.tokenCount,
       logitRows: tables.logitRows,
-      shrinkItems: tables.shrinkItems.length / 4,
+      shrinkItems: tables.shrinkItems.map((items) => items.length / 4),
       headShrinkItems: tables.headShrinkItems.length / 4,
       decodeItems: tables.decodeItems.length / 4,
       decodeRows: tables.decodeRows.length / 4,

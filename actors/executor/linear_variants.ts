@@ -21,8 +21,8 @@ export interface LinearVariant {
   readonly fewest: number;
   /** Planes of sums that it leaves (kernels/linear_matrix). */
   readonly planes: number;
-  /** Workgroups in all, for a number of rows, of outputs, and of shrink items times modules. */
-  work(rows: number, out: number, shrinkWork: number): number;
+  /** Workgroups in all, for a number of rows, of outputs, and of shrink items. */
+  work(rows: number, out: number, shrinkItems: number): number;
 }
 
 /** About as many workgroups as a large GPU has processors. */

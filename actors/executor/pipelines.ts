@@ -57,12 +57,13 @@ export async function compilePipelines(
     MODULES: number,
     module: LayerModule | null,
   ) => {
+    const first = module === null ? 1 : LAYER_MODULES.indexOf(module);
     const constants = {
       IN,
       OUT,
       DTYPE,
       MODULES,
-      FIRST_MODULE: module === null ? 1 : LAYER_MODULES.indexOf(module),
+      FIRST_MODULE: first,
       HEAD_POOL: Number(module === null),
       ...(module === null ? shape.headPages : shape.layerPages),
     };
@@ -75,7 +76,8 @@ export async function compilePipelines(
       { ...sizes, pipeline: await compiler.compile(kernel, constants, header) }
     )));
     onCompiled();
-    return { out: OUT, modules: MODULES, head: module === null, variants };
+    const modules = [first, first + MODULES] as const;
+    return { out: OUT, modules, head: module === null, variants };
   };
   const prefill = prefillVariant(compiler, headDim);
   const attention = async (window: number | null) => {

@@ -1,10 +1,11 @@
 import { MAX_GROUP, MAX_HEAD_DIM } from "../../kernels/attention_decode/attention_decode.ts";
 import { SAMPLE_WORDS, STEP_HEADER_WORDS } from "../../kernels/step_words.ts";
-import type { ModelConfig } from "../../models/model_config.ts";
+import { LAYER_MODULES, type ModelConfig } from "../../models/model_config.ts";
 import { BLOCK_TOKENS, MAX_RANK } from "../../models/adapter_image.ts";
 import type { EngineOptions } from "../engine_options.ts";
 import { MAX_LOGIT_BIAS } from "../sampling.ts";
-import { DECODE_WORKGROUPS, SHRINK_RANKS } from "./step_plan.ts";
+import { SHRINK_RANKS, SHRINK_TOKENS } from "./shrink_work.ts";
+import { DECODE_WORKGROUPS } from "./step_plan.ts";
 
 /** Bounds of one step, fixed for the life of an executor. */
 export interface StepBounds {
@@ -74,13 +75,16 @@ function stepWords(
   tablePages: number,
 ): number {
   const { maxTokens, maxLogitRows, maxSlots, maxRoutes, decodeItems } = bounds;
-  // A routed row is in one item for each group of rank rows, at worst alone, and is one entry.
-  const shrink = maxRoutes * (4 * (MAX_RANK / SHRINK_RANKS) + 1);
+  // Tokens of a sequence share shrink items by SHRINK_TOKENS, each an entry; of these one item for every module's every
+  // SHRINK_RANKS rank rows.
+  const items = 4 * maxRoutes * (MAX_RANK / SHRINK_RANKS);
+  const sequences = Math.min(maxSlots, maxTokens);
+  const shared = sequences + Math.floor((maxTokens - sequences) / SHRINK_TOKENS);
   // Each sequence is one row of a step, and samples at most once.
   const slot = tablePages + 2 * MAX_LOGIT_BIAS + 4;
   // Itself, routes in both pools, and its part of a prefill tile, which has two tokens or more.
-  const token = 4 + 4 * maxRoutes + 1 + shrink;
-  const logits = 1 + SAMPLE_WORDS + shrink;
+  const token = 4 + 4 * maxRoutes + 1 + maxRoutes;
+  const logits = 1 + SAMPLE_WORDS + maxRoutes + items;
   return STEP_HEADER_WORDS + maxSlots * slot + maxTokens * token + maxLogitRows * logits +
-    decodeItems * 4;
+    decodeItems * 4 + shared * LAYER_MODULES.length * items;
 }

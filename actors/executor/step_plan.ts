@@ -1,5 +1,7 @@
 import { ALONE, f32Bits, FROM_SLOT, NONE, type StepTables } from "../../kernels/step_words.ts";
+import { LAYER_MODULES } from "../../models/model_config.ts";
 import type { Row } from "./protocol.ts";
+import { ShrinkWork } from "./shrink_work.ts";
 import type { Slot } from "./slots.ts";
 
 /** Shape of the model and of the attention work, as planning needs them. */
@@ -23,8 +25,8 @@ export interface StepPlan {
   readonly logitOwners: readonly { readonly row: number; readonly kind: "sample" | "prompt" }[];
 }
 
-const SHRINK_TOKENS = 4;
-export const SHRINK_RANKS = 16;
+/** embed, which has no shrink of its own (kernels/embed), and lm_head. */
+const HEAD_MODULES = 2;
 /** Decode attention splits sequences until about this many workgroups run: two on each processor of a large GPU. */
 export const DECODE_WORKGROUPS = 256;
 /** Keys of the smallest piece, of which all are multiples, as this is of what the kernel takes at a time. */
@@ -54,8 +56,8 @@ export function planStep(
   const samples: number[] = [];
   const biases: number[][] = [[]];
   const logitOwners: { row: number; kind: "sample" | "prompt" }[] = [];
-  const shrink = new ShrinkWork();
-  const headShrink = new ShrinkWork();
+  const layerWork = new ShrinkWork();
+  const headWork = new ShrinkWork();
   let penalize = false;
   let logprobs = false;
 
@@ -73,7 +75,7 @@ export function planStep(
         const weight = f32Bits(route?.weight ?? 0);
         routes.push(route?.layerPage ?? NONE, weight);
         headRoutes.push(route?.headPage ?? NONE, weight);
-        if (route) shrink.add(route.layerPage, highest(route.moduleRanks), first + i, k);
+        if (route) layerWork.add(route.layerPage, route.moduleRanks, first + i, k);
       }
     }
     if (count === 1) decodes.push({ token: first, length: row.position + 1 });
@@ -90,7 +92,7 @@ export function planStep(
       }
       const row32 = logitTokens.length;
       for (const [k, route] of slot.routes.entries()) {
-        headShrink.add(route.headPage, route.headRanks[1] ?? 0, row32, k);
+        headWork.add(route.headPage, [0, route.headRanks[1] ?? 0], row32, k);
       }
       logitTokens.push(token);
       samples.push(...sampleWords(slot, row.position + (token - first) + 1, target, biasIndex));
@@ -104,6 +106,8 @@ export function planStep(
     if (row.sample) addLogits(first + count - 1, null);
   });
 
+  const layerShrink = layerWork.tables(LAYER_MODULES.length);
+  const headShrink = headWork.tables(HEAD_MODULES);
   return {
     tables: {
       tokenCount: tokens.length / 4,
@@ -118,9 +122,9 @@ export function planStep(
       logitTokens,
       samples,
       biases,
-      shrinkItems: shrink.items(),
-      shrinkEntries: shrink.entries,
-      headShrinkItems: headShrink.items(),
+      shrinkItems: layerShrink.items,
+      shrinkEntries: layerShrink.entries,
+      headShrinkItems: headShrink.items.flat(),
       headShrinkEntries: headShrink.entries,
     },
     penalize,
@@ -129,8 +133,6 @@ export function planStep(
     logitOwners,
   };
 }
-
-const highest = (ranks: readonly number[]): number => Math.max(0, ...ranks);
 
 /** The 16 words of a logit row; kernels/sample/sample.wgsl names the fields. */
 function sampleWords(slot: Slot, position: number, target: number | null, bias: number): number[] {
@@ -182,31 +184,4 @@ function decodeWork(
     decodeRows.push(token, first, decodeItems.length / 4 - first, 0);
   }
   return { decodeItems, decodeRows };
-}
-
-/** LoRA shrink: tokens grouped by image, four at a time, sixteen rank rows at a time. */
-class ShrinkWork {
-  readonly entries: number[] = [];
-  readonly #images = new Map<number, { rank: number; tokens: number[] }>();
-
-  add(image: number | null, rank: number, row: number, k: number): void {
-    if (image === null || rank === 0) return;
-    const known = this.#images.get(image) ?? { rank, tokens: [] };
-    known.tokens.push(row * 16 + k);
-    this.#images.set(image, known);
-  }
-
-  items(): number[] {
-    const items: number[] = [];
-    for (const [image, { rank, tokens }] of this.#images) {
-      for (let i = 0; i < tokens.length; i += SHRINK_TOKENS) {
-        const some = tokens.slice(i, i + SHRINK_TOKENS);
-        for (let group = 0; group < Math.ceil(rank / SHRINK_RANKS); group++) {
-          items.push(image, this.entries.length, some.length, group);
-        }
-        this.entries.push(...some);
-      }
-    }
-    return items;
-  }
 }

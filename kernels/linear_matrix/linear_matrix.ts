@@ -106,16 +106,16 @@ function linearMatrixBytes(tiling: MatrixTiling, units: MatrixUnits): number {
   return Math.max(slice, threadsOf(tiling, units.subgroup) * RANKS) * 16;
 }
 
-/** Pieces of work: tiles of rows by outputs, then the shrink items of every module. */
+/** Pieces of work: tiles of rows by outputs, then the shrink items. */
 export function linearMatrixWork(
   tiling: MatrixTiling,
   units: MatrixUnits,
   rows: number,
   out: number,
-  shrinkWork: number,
+  shrinkItems: number,
 ): number {
   const { TILE_ROWS, TILE_OUTS, SPLIT } = tiling;
   const { SHRINK_SPLIT = 1 } = linearMatrixHeader(tiling, units);
   const tiles = Math.ceil(rows / TILE_ROWS) * Math.ceil(out / TILE_OUTS);
-  return tiles * SPLIT + shrinkWork * SHRINK_SPLIT;
+  return tiles * SPLIT + shrinkItems * SHRINK_SPLIT;
 }

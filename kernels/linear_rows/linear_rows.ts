@@ -12,13 +12,13 @@ export const linearRows = defineLinear({
 /** Rows of x and outputs that a lane sums, lanes along k that share them, and such groups a workgroup. */
 export type RowsTiling = Readonly<Record<"ROWS" | "OUTS" | "LANES" | "GROUPS", number>>;
 
-/** Pieces of work: tiles of ROWS rows by GROUPS * OUTS outputs, then the shrink items of every module. */
+/** Pieces of work: tiles of ROWS rows by GROUPS * OUTS outputs, then the shrink items. */
 export function linearRowsWork(
   { ROWS, OUTS, LANES, GROUPS }: RowsTiling,
   rows: number,
   out: number,
-  shrinkWork: number,
+  shrinkItems: number,
 ): number {
   return Math.ceil(rows / ROWS) * Math.ceil(out / (GROUPS * OUTS)) +
-    shrinkWork * shrinkSplit(LANES, LANES * GROUPS);
+    shrinkItems * shrinkSplit(LANES, LANES * GROUPS);
 }

@@ -8,7 +8,7 @@ const U_STRIDE: u32 = 256u;
 // Module `module` of the image is number `um` of the `modules` that share u.
 fn lora_apply(base: Eight, row: u32, t: u32, um: u32, modules: u32, part: u32, eight: u32, eights: u32) -> Eight {
   var y = base;
-  let routes = step_routes();
+  let routes = select(step_routes(), 0u, !HEAD_POOL && !step_adapts(part));
   for (var k = 0u; k < routes; k = k + 1u) {
     var image = NONE;
     var weight = 0.0;

@@ -7,12 +7,13 @@ const SHRINK_THREADS: u32 = min(THREADS, 128u);
 const SHRINK_SPLIT: u32 = 4u * LANES / SHRINK_THREADS;
 
 fn lora_shrink(work: u32, lane: u32) {
-  let item = work / (MODULES * SHRINK_SPLIT);
-  let m = (work / SHRINK_SPLIT) % MODULES;
+  let item = work / SHRINK_SPLIT;
   let image = shrink_field(item, 0u);
   let first = shrink_field(item, 1u);
   let count = shrink_field(item, 2u);
-  let base = shrink_field(item, 3u) * 16u + (work % SHRINK_SPLIT) * (16u / SHRINK_SPLIT);
+  let which = shrink_field(item, 3u);
+  let base = which % 16u * 16u + (work % SHRINK_SPLIT) * (16u / SHRINK_SPLIT);
+  let m = which / 16u - FIRST_MODULE;
   let part = image_module(image, FIRST_MODULE + m);
   if (base >= part.rank) { return; }
 

@@ -8,12 +8,13 @@ const LANES: u32 = min(THREADS, 128u);
 const AT_ONCE: u32 = RANKS * (THREADS / LANES);
 
 fn lora_shrink(work: u32, thread: u32) {
-  let item = work / (MODULES * SHRINK_SPLIT);
-  let m = (work / SHRINK_SPLIT) % MODULES;
+  let item = work / SHRINK_SPLIT;
   let image = shrink_field(item, 0u);
   let first = shrink_field(item, 1u);
   let count = shrink_field(item, 2u);
-  let begin = shrink_field(item, 3u) * 16u + (work % SHRINK_SPLIT) * (16u / SHRINK_SPLIT);
+  let which = shrink_field(item, 3u);
+  let begin = which % 16u * 16u + (work % SHRINK_SPLIT) * (16u / SHRINK_SPLIT);
+  let m = which / 16u - FIRST_MODULE;
   let part = image_module(image, FIRST_MODULE + m);
   let end = min(begin + 16u / SHRINK_SPLIT, part.rank);
   #for i in 4

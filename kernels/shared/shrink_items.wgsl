@@ -1,18 +1,18 @@
 // Work items of LoRA's down projection, u[row, k, m, j] = w * s * (A_m[j, :] . x[row, :]) for the routed tokens of one
-// item: 16 rank rows for up to 4 tokens of one adapter. Needs: step, pool, lora, linear.wgsl.
+// item: 16 rank rows of a module for up to 4 tokens of one adapter. Needs: step, pool, lora, linear.wgsl.
 // SHRINK_SPLIT workgroups share an item: the kernel or its header says how many.
 const MAX_RANK: u32 = 256u;
 
 fn shrink_workgroups() -> u32 {
-  var items = shrink_items();
+  var items = shrink_first(FIRST_MODULE + MODULES) - shrink_first(FIRST_MODULE);
   if (HEAD_POOL) { items = head_shrink_items(); }
-  return items * MODULES * SHRINK_SPLIT;
+  return items * SHRINK_SPLIT;
 }
 
-// Of an item: 0 image, 1 its first entry, 2 entries, 3 which 16 rank rows.
+// Of an item of this projection: 0 image, 1 its first entry, 2 entries, 3 which 16 rank rows + 16 * which module.
 fn shrink_field(item: u32, field: u32) -> u32 {
   if (HEAD_POOL) { return head_shrink_item(item, field); }
-  return shrink_item(item, field);
+  return shrink_item(shrink_first(FIRST_MODULE) + item, field);
 }
 
 // Of a token: 16 * row + route.

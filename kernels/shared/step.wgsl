@@ -43,14 +43,17 @@ fn logit_token(r: u32) -> u32 { return step[step[9] + r]; }
 fn sample_word(r: u32, field: u32) -> u32 { return step[step[10] + r * 16u + field]; }
 fn sample_f32(r: u32, field: u32) -> f32 { return bitcast<f32>(sample_word(r, field)); }
 
-// LoRA shrink, work item i: `count` routed tokens of one image, 16 rank rows from 16 * group on.
+// LoRA shrink, work item i: `count` routed tokens of one image, 16 rank rows of a module, from 16 * group on.
 // Entries name the tokens: row << 4 | k. Items of the head pool count rows of logits, not tokens.
-fn shrink_items() -> u32 { return step[12]; }
 fn shrink_item(i: u32, field: u32) -> u32 { return step[step[11] + i * 4u + field]; }
-fn shrink_entry(i: u32) -> u32 { return step[step[13] + i]; }
-fn head_shrink_items() -> u32 { return step[15]; }
-fn head_shrink_item(i: u32, field: u32) -> u32 { return step[step[14] + i * 4u + field]; }
-fn head_shrink_entry(i: u32) -> u32 { return step[step[16] + i]; }
+fn shrink_entry(i: u32) -> u32 { return step[step[12] + i]; }
+fn head_shrink_items() -> u32 { return step[14]; }
+fn head_shrink_item(i: u32, field: u32) -> u32 { return step[step[13] + i * 4u + field]; }
+fn head_shrink_entry(i: u32) -> u32 { return step[step[15] + i]; }
+// Items lie in the order of their modules, 0 q to 6 down: the first one of this module, or of one after it.
+fn shrink_first(part: u32) -> u32 { return step[20u + part]; }
+// Whether some token of this step is routed to an adapter of this module.
+fn step_adapts(part: u32) -> bool { return shrink_first(part + 1u) > shrink_first(part); }
 
 // Planes [T][outputs] of sums that a projection of this step has left: 0 qkv, 1 o, 2 gate and up, 3 down.
-fn step_planes(projection: u32) -> u32 { return step[17u + projection]; }
+fn step_planes(projection: u32) -> u32 { return step[16u + projection]; }

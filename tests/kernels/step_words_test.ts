@@ -38,9 +38,9 @@ const tables: fc.Arbitrary<StepTables> = fc.record({
     samples: words(logitRows * SAMPLE_WORDS).map((table) =>
       put(put(table, SAMPLE_WORDS, 11, biases.length), SAMPLE_WORDS, 12, 1)
     ),
-    shrinkItems: fc.constant([7, 0, 2, 1, 8, 2, 1, 0]),
+    shrinkItems: fc.constant([[7, 0, 2, 1], [], [8, 2, 1, 2 * 16], [], [], [], []]),
     shrinkEntries: words(3),
-    headShrinkItems: fc.constant([9, 0, 1, 3]),
+    headShrinkItems: fc.constant([9, 0, 1, 3 + 16]),
     headShrinkEntries: words(1),
   }) as unknown as fc.Arbitrary<StepTables>;
 });
@@ -91,14 +91,16 @@ Deno.test("writeStep() puts every table where the kernels read it", () => {
     assertEquals(
       seen.shrink,
       [
-        { image: 7, group: 1, entries: [first, second] },
-        { image: 8, group: 0, entries: [third] },
+        [{ image: 7, module: 0, group: 1, entries: [first, second] }],
+        [],
+        [{ image: 8, module: 2, group: 0, entries: [third] }],
+        ...[[], [], [], []],
       ] as typeof seen.shrink,
     );
     const [head] = entries(step.headShrinkEntries);
     assertEquals(
       seen.headShrink,
-      [{ image: 9, group: 3, entries: [head] }] as typeof seen.headShrink,
+      [{ image: 9, module: 1, group: 3, entries: [head] }] as typeof seen.headShrink,
     );
   }));
 });

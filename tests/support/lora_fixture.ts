@@ -74,17 +74,19 @@ export function loraStep(
       if (page !== NONE) entries.set(page, [...entries.get(page) ?? [], t * 16 + k]);
     }
   });
-  const shrinkItems: number[] = [];
+  const items: (readonly [page: number, first: number, count: number, group: number])[] = [];
   const shrinkEntries: number[] = [];
   for (const [page, tokens] of entries) {
     for (let i = 0; i < tokens.length; i += 4) {
       const some = tokens.slice(i, i + 4);
       for (let group = 0; group < Math.ceil(maxRank / 16); group++) {
-        shrinkItems.push(page, shrinkEntries.length, some.length, group);
+        items.push([page, shrinkEntries.length, some.length, group]);
       }
       shrinkEntries.push(...some);
     }
   }
+  const itemsOf = (module: number) =>
+    items.flatMap(([page, first, count, group]) => [page, first, count, group + 16 * module]);
   const none = new Array(routes.length).fill(0).map((_, i) => i % 2 ? 0 : NONE);
   const head = more.head ?? false;
   const words = new Uint32Array(1 << 16);
@@ -102,9 +104,9 @@ export function loraStep(
     logitTokens: [],
     samples: [],
     biases: [[]],
-    shrinkItems: head ? [] : shrinkItems,
+    shrinkItems: Array.from({ length: 7 }, (_, module) => head ? [] : itemsOf(module)),
     shrinkEntries: head ? [] : shrinkEntries,
-    headShrinkItems: head ? shrinkItems : [],
+    headShrinkItems: head ? itemsOf(1) : [],
     headShrinkEntries: head ? shrinkEntries : [],
     ...more,
   });

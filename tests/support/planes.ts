@@ -21,5 +21,5 @@ export function withPlanes(
   step: Uint32Array<ArrayBuffer>,
   planes: number,
 ): Uint32Array<ArrayBuffer> {
-  return step.fill(planes, 17, 21);
+  return step.fill(planes, 16, 20);
 }

@@ -5,7 +5,8 @@ export interface SeenStep {
   readonly decodeRows: readonly { token: number; first: number; count: number }[];
   readonly prefillTiles: readonly { first: number; count: number }[];
   readonly logits: readonly { token: number; sample: readonly number[]; bias: readonly number[] }[];
-  readonly shrink: readonly SeenShrink[];
+  /** By module. */
+  readonly shrink: readonly (readonly SeenShrink[])[];
   readonly headShrink: readonly SeenShrink[];
 }
 
@@ -21,6 +22,7 @@ export interface SeenToken {
 
 export interface SeenShrink {
   readonly image: number;
+  readonly module: number;
   readonly group: number;
   /** [row, k] of each routed token. */
   readonly entries: readonly (readonly [row: number, k: number])[];
@@ -47,7 +49,8 @@ export function readStep(
       const entry = (n: number) => word(entries + field(1) + n);
       return {
         image: field(0),
-        group: field(3),
+        module: field(3) >>> 4,
+        group: field(3) & 15,
         entries: list(field(2), (n) => [entry(n) >>> 4, entry(n) & 15] as const),
       };
     });
@@ -83,7 +86,11 @@ export function readStep(
         bias: list(count * 2, (i) => word(at + i)),
       };
     }),
-    shrink: shrink(word(11), word(12), word(13)),
-    headShrink: shrink(word(14), word(15), word(16)),
+    // Words 20 to 27: the first item of each module, and behind the last one's.
+    shrink: list(7, (module) => {
+      const [first, end] = [word(20 + module), word(21 + module)];
+      return shrink(word(11) + first * 4, end - first, word(12));
+    }),
+    headShrink: shrink(word(13), word(14), word(15)),
   };
 }

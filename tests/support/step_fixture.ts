@@ -17,7 +17,7 @@ export function stepWords(tables: Partial<StepTables>): Uint32Array<ArrayBuffer>
     logitTokens: [],
     samples: [],
     biases: [],
-    shrinkItems: [],
+    shrinkItems: [[], [], [], [], [], [], []],
     shrinkEntries: [],
     headShrinkItems: [],
     headShrinkEntries: [],

@@ -102,25 +102,25 @@ Deno.test("planStep() gives each token either pieces of decode attention or a pr
   });
 });
 
-const highest = (ranks: readonly number[]) => Math.max(...ranks);
-
-/** Every (image, rank group, row, k) of a list of shrink items. */
+/** Every (image, module, rank group, row, k) of a list of shrink items. */
 const covered = (items: readonly SeenShrink[]) =>
-  items.flatMap(({ image, group, entries }) => {
+  items.flatMap(({ image, module, group, entries }) => {
     assert(entries.length >= 1 && entries.length <= 4, "an item has one to four entries");
-    return entries.map(([row, k]) => `${image} ${group} ${row} ${k}`);
+    return entries.map(([row, k]) => `${image} ${module} ${group} ${row} ${k}`);
   }).sort();
 
 /** What must be shrunk for `routes` at `row`. */
 const due = (
   row: number,
   routes: readonly Route[],
-  of: (route: Route) => [number | null, number],
+  of: (route: Route) => [image: number | null, ranks: readonly number[]],
 ) =>
   routes.flatMap((route, k) => {
-    const [image, rank] = of(route);
-    const groups = image === null ? 0 : Math.ceil(rank / 16);
-    return Array.from({ length: groups }, (_, group) => `${image} ${group} ${row} ${k}`);
+    const [image, ranks] = of(route);
+    return ranks.flatMap((rank, module) => {
+      const groups = image === null ? 0 : Math.ceil(rank / 16);
+      return Array.from({ length: groups }, (_, g) => `${image} ${module} ${g} ${row} ${k}`);
+    });
   });
 
 Deno.test("planStep() routes and shrinks exactly the tokens and logit rows that have an adapter", () => {
@@ -139,12 +139,17 @@ Deno.test("planStep() routes and shrinks exactly the tokens and logit rows that 
           });
         assertEquals(step.tokens[t]?.routes, entries(({ layerPage }) => layerPage));
         assertEquals(step.tokens[t]?.headRoutes, entries(({ headPage }) => headPage));
-        layers.push(...due(t, routes, (route) => [route.layerPage, highest(route.moduleRanks)]));
+        layers.push(...due(t, routes, (route) => [route.layerPage, route.moduleRanks]));
       }
     }
-    assertEquals(covered(step.shrink), layers.sort());
+    assertEquals(covered(step.shrink.flat()), layers.sort());
+    step.shrink.forEach((items, module) => assert(items.every((item) => item.module === module)));
     const head = plan.logitOwners.flatMap(({ row }, r) =>
-      due(r, asked.slots[row]?.routes ?? [], (route) => [route.headPage, route.headRanks[1] ?? 0])
+      due(
+        r,
+        asked.slots[row]?.routes ?? [],
+        (route) => [route.headPage, [0, route.headRanks[1] ?? 0]],
+      )
     );
     assertEquals(covered(step.headShrink), head.sort());
     assertEquals(plan.headAdapters, head.length > 0);
