@@ -14,7 +14,7 @@ export async function orOutOfMemory<T>(device: Device, what: string, create: () 
   if (error) {
     throw new RangeError(
       `Cannot allocate ${what}: the device is out of memory; lower pool-bytes, max-batch-tokens or ` +
-        `max-running, received "${error.message}"`,
+        `max-running, received "${error.message.split("\n")[0]}"`,
     );
   }
   return created;

@@ -37,8 +37,8 @@ function counts({
     ROW_BLOCKS: TILE_ROWS / ROW_GROUPS / MATRIX,
     OUT_BLOCKS: TILE_OUTS / OUT_GROUPS / MATRIX,
     STEPS: SLICE / MATRIX / K_GROUPS,
-    X_LOADS: TILE_ROWS * SLICE / 8 / threads,
-    W_LOADS: TILE_OUTS * SLICE / 8 / threads,
+    X_LOADS: Math.ceil(TILE_ROWS * SLICE / 8 / threads),
+    W_LOADS: Math.ceil(TILE_OUTS * SLICE / 8 / threads),
     QUADS: RANKS / 4,
   };
 }
@@ -65,8 +65,9 @@ export const linearMatrix = defineLinear({
   features: MATRIX_FEATURES,
 });
 
-/** Rows of a tile from which on a processor holds but one or two workgroups. */
-const FEW_ROWS = 128;
+/** Rows, or outputs, of a tile from which on a processor holds but one or two workgroups. */
+const LARGE_ROWS = 128;
+const LARGE_OUTS = 192;
 
 /** What the text is compiled with. */
 export function linearMatrixHeader(
@@ -74,12 +75,12 @@ export function linearMatrixHeader(
   { size, subgroup }: MatrixUnits,
 ): Readonly<Record<string, number>> {
   const threads = threadsOf(tiling, subgroup);
-  const large = tiling.TILE_ROWS >= FEW_ROWS;
+  const large = tiling.TILE_ROWS >= LARGE_ROWS || tiling.TILE_OUTS >= LARGE_OUTS;
   // Rank rows that a lane of the shrink has at once: as many as registers and workgroup memory have room for.
   const RANKS = large && threads <= 128 ? 8 : 4;
-  const atOnce = RANKS * Math.max(1, threads / 128);
+  const atOnce = RANKS * Math.max(1, Math.floor(threads / 128));
   // Few workgroups at a time do all of an item each, many share it.
-  const SHRINK_SPLIT = large ? 1 : 16 / atOnce;
+  const SHRINK_SPLIT = large ? 1 : 16 / 2 ** Math.floor(Math.log2(atOnce));
   return { ...tiling, MATRIX: size, SUBGROUP: subgroup, RANKS, SHRINK_SPLIT };
 }
 

@@ -9,7 +9,7 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 // SPLIT workgroups share a tile's k: narrow outputs make too few tiles to keep enough loads under way.
 // ROW_GROUPS x OUT_GROUPS subgroups of SUBGROUP lanes share the tile; K_GROUPS such sets share the columns of a slice.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink_wide.wgsl).
-// Capitals above: header; a lane stages X_LOADS and W_LOADS vectors.
+// Capitals above: header; a lane stages at most X_LOADS and W_LOADS vectors, and those past the tile are none.
 // Loops over a lane's matrices are written out: in an array they would live in memory.
 const ROWS: u32 = TILE_ROWS;
 const SUBGROUPS: u32 = ROW_GROUPS * OUT_GROUPS * K_GROUPS;
@@ -18,6 +18,8 @@ const ROW_BLOCKS: u32 = TILE_ROWS / ROW_GROUPS / MATRIX;
 const OUT_BLOCKS: u32 = TILE_OUTS / OUT_GROUPS / MATRIX;
 const EIGHTS: u32 = SLICE / 8u;       // vectors of 8 columns a row of a slice
 const STRIDE: u32 = EIGHTS + 1u;      // padded, so that rows start on different banks
+const X_VECS: u32 = TILE_ROWS * EIGHTS;
+const W_VECS: u32 = TILE_OUTS * EIGHTS;
 
 // [row, then output][STRIDE] of 8 halves; at the end a block of sums for each subgroup, four to a vector.
 // One array for both: workgroup memory is what limits how many workgroups a processor holds.
@@ -93,10 +95,14 @@ fn main(
     #for b in AHEAD
     workgroupBarrier();
     #for i in X_LOADS
-    staged[(x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{b}_{i};
+    if (X_VECS % THREADS == 0u || x_at{i} < X_VECS) {
+      staged[(x_at{i} / EIGHTS) * STRIDE + x_at{i} % EIGHTS] = x_next{b}_{i};
+    }
     #end
     #for i in W_LOADS
-    staged[WS + (w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{b}_{i});
+    if (W_VECS % THREADS == 0u || w_at{i} < W_VECS) {
+      staged[WS + (w_at{i} / EIGHTS) * STRIDE + w_at{i} % EIGHTS] = half_bits(w_next{b}_{i});
+    }
     #end
     workgroupBarrier();
     let next{b} = slice_from(k + ({b}u + AHEAD) * SLICE, k_end);

@@ -18,9 +18,7 @@ fn image_module(image: u32, part: u32) -> Module {
 }
 
 // Vec (16 bytes) `vec` counted from the front of `chunk`, wherever its page lies.
-fn image_page(image: u32, page: u32) -> u32 {
-  return pool_load(image, 64u + page / 4u)[page % 4u];
-}
+fn image_page(image: u32, page: u32) -> u32 { return pool_word(image, 64u + page / 4u, page % 4u); }
 fn image_vec(image: u32, chunk: u32, vec: u32) -> vec4<u32> {
   let at = chunk * 64u + vec;
   return pool_load(image_page(image, at / PAGE_VECS), at % PAGE_VECS);

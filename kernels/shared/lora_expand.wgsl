@@ -30,9 +30,19 @@ fn lora_apply(base: Eight, row: u32, t: u32, um: u32, modules: u32, part: u32, e
       #for i in 8
       let bits{i} = pool_load(page{i}, at{i} % PAGE_VECS);
       let u{i} = u[start + j{i}];
+      var b{i}: Eight;
       #end
+      // One branch for all: few invocations run here, and each instruction of theirs is waited for.
+      if (m.bf16) {
+        #for i in 8
+        b{i} = unpack_bf16(bits{i});
+        #end
+      } else {
+        #for i in 8
+        b{i} = unpack_f16(bits{i});
+        #end
+      }
       #for i in 8
-      let b{i} = sixteen_bits(bits{i}, m.bf16);
       let scaled{i} = vec4<f32>(select(0.0, u{i}, j + {i}u < m.rank));
       y = Eight(fma(scaled{i}, b{i}.lo, y.lo), fma(scaled{i}, b{i}.hi, y.hi));
       #end

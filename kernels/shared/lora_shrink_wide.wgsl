@@ -5,7 +5,8 @@
 // Needs: shrink_items, pool, unpack, lora, linear, fma8.wgsl; THREADS; SHRINK_SPLIT and RANKS (4 or 8; QUADS a quarter of
 // it, for #for); `staged: array<vec4<u32>>` of THREADS * RANKS or more.
 const LANES: u32 = min(THREADS, 128u);
-const AT_ONCE: u32 = RANKS * (THREADS / LANES);
+const GROUPS: u32 = THREADS / LANES; // invocations past these have nothing to do
+const AT_ONCE: u32 = RANKS * GROUPS;
 
 fn lora_shrink(work: u32, thread: u32) {
   let item = work / SHRINK_SPLIT;
@@ -19,7 +20,7 @@ fn lora_shrink(work: u32, thread: u32) {
   let end = min(begin + 16u / SHRINK_SPLIT, part.rank);
   #for i in 4
   let entry{i} = shrink_token(first + min({i}u, count - 1u));
-  let row{i} = x_row(entry{i} >> 4u);
+  let x_row{i} = x_row(entry{i} >> 4u);
   #end
   let lane = thread % LANES;
   let group = thread / LANES;
@@ -30,41 +31,67 @@ fn lora_shrink(work: u32, thread: u32) {
     var sum{j}_{i} = vec4<f32>(); // of token i, four rank rows
     #end
     #end
-    for (var k8 = lane; k8 < IN / 8u; k8 = k8 + LANES) {
+    // Pages are asked for a turn ahead: a load that waits for another one is twice as long on its way.
+    #for j in QUADS
+    #for r in 4
+    let row{j}_{r} = part.a * 64u + min(j0 + {j}u * 4u + {r}u, part.rank - 1u) * (IN / 8u);
+    var page{j}_{r} = image_page(image, (row{j}_{r} + lane) / PAGE_VECS);
+    #end
+    #end
+    for (var k8 = select(IN / 8u, lane, group < GROUPS); k8 < IN / 8u; k8 = k8 + LANES) {
       #for j in QUADS
       #for r in 4
-      let at{j}_{r} = part.a * 64u + min(j0 + {j}u * 4u + {r}u, part.rank - 1u) * (IN / 8u) + k8;
-      let page{j}_{r} = image_page(image, at{j}_{r} / PAGE_VECS);
+      let bits{j}_{r} = pool_load(page{j}_{r}, (row{j}_{r} + k8) % PAGE_VECS);
+      #end
+      #end
+      let next = min(k8 + LANES, IN / 8u - 1u);
+      #for j in QUADS
+      #for r in 4
+      page{j}_{r} = image_page(image, (row{j}_{r} + next) / PAGE_VECS);
       #end
       #end
       #for j in QUADS
       #for r in 4
-      let bits{j}_{r} = pool_load(page{j}_{r}, at{j}_{r} % PAGE_VECS);
+      var a{j}_{r}: Eight;
       #end
       #end
-      #for i in 4
-      let x{i} = x_eight(row{i}, k8);
-      #end
-      #for j in QUADS
-      {
+      if (part.bf16) {
+        #for j in QUADS
         #for r in 4
-        let a{r} = sixteen_bits(bits{j}_{r}, part.bf16);
+        a{j}_{r} = unpack_bf16(bits{j}_{r});
         #end
-        #for i in 4
-        sum{j}_{i} = vec4<f32>(
-          fma8(a0, x{i}, sum{j}_{i}.x), fma8(a1, x{i}, sum{j}_{i}.y),
-          fma8(a2, x{i}, sum{j}_{i}.z), fma8(a3, x{i}, sum{j}_{i}.w),
-        );
+        #end
+      } else {
+        #for j in QUADS
+        #for r in 4
+        a{j}_{r} = unpack_f16(bits{j}_{r});
+        #end
         #end
       }
+      let x0 = x_eight(x_row0, k8);
+      #for j in QUADS
+      sum{j}_0 = dots(a{j}_0, a{j}_1, a{j}_2, a{j}_3, x0, sum{j}_0);
       #end
+      // An adapter that has one token alone is what there is most of.
+      if (count > 1u) {
+        let x1 = x_eight(x_row1, k8);
+        let x2 = x_eight(x_row2, k8);
+        let x3 = x_eight(x_row3, k8);
+        #for j in QUADS
+        sum{j}_1 = dots(a{j}_0, a{j}_1, a{j}_2, a{j}_3, x1, sum{j}_1);
+        sum{j}_2 = dots(a{j}_0, a{j}_1, a{j}_2, a{j}_3, x2, sum{j}_2);
+        sum{j}_3 = dots(a{j}_0, a{j}_1, a{j}_2, a{j}_3, x3, sum{j}_3);
+        #end
+      }
     }
     workgroupBarrier(); // the sums of the pass before have been read
-    #for j in QUADS
-    #for i in 4
-    staged[sum_at(group, {j}u * 4u + {i}u) + lane] = bitcast<vec4<u32>>(sum{j}_{i});
-    #end
-    #end
+    if (group < GROUPS) {
+      #for j in QUADS
+      #for i in 4
+      staged[sum_at(group, {j}u * 4u + {i}u) + lane] = bitcast<vec4<u32>>(sum{j}_{i});
+      #end
+      #end
+    }
     workgroupBarrier();
     fold(group, lane, LANES / 4u);
     workgroupBarrier();
@@ -72,7 +99,7 @@ fn lora_shrink(work: u32, thread: u32) {
     workgroupBarrier();
     let token = lane % 4u;
     let j = lane / 4u;
-    if (j < RANKS && j0 + j < end && token < count) {
+    if (group < GROUPS && j < RANKS && j0 + j < end && token < count) {
       let at = sum_at(group, j / 4u * 4u + token);
       var sum = 0.0;
       for (var i = 0u; i < LANES / 16u; i++) { sum = sum + bitcast<f32>(staged[at + i][j % 4u]); }
@@ -82,12 +109,17 @@ fn lora_shrink(work: u32, thread: u32) {
   }
 }
 
+// Four rank rows against a token's x.
+fn dots(a0: Eight, a1: Eight, a2: Eight, a3: Eight, x: Eight, sum: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(fma8(a0, x, sum.x), fma8(a1, x, sum.y), fma8(a2, x, sum.z), fma8(a3, x, sum.w));
+}
+
 // Where the lanes' vectors number `v` of a group begin: [rank rows / 4][tokens].
 fn sum_at(group: u32, v: u32) -> u32 { return (group * RANKS + v) * LANES; }
 
 // Adds up four times `apart` partial sums of each vector to `apart`.
 fn fold(group: u32, lane: u32, apart: u32) {
-  for (var e = lane; e < RANKS * apart; e = e + LANES) {
+  for (var e = select(RANKS * apart, lane, group < GROUPS); e < RANKS * apart; e = e + LANES) {
     let at = sum_at(group, e / apart) + e % apart;
     var sum = bitcast<vec4<f32>>(staged[at]);
     #for i in 3

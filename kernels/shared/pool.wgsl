@@ -8,3 +8,8 @@ fn pool_load(page: u32, vec: u32) -> vec4<u32> {
   if (SLAB_PAGES == ONE_SLAB || page < SLAB_PAGES) { return pool0[page * PAGE_VECS + vec]; }
   return pool1[(page - SLAB_PAGES) * PAGE_VECS + vec];
 }
+// One of its four words: picked from memory, not out of the vector.
+fn pool_word(page: u32, vec: u32, word: u32) -> u32 {
+  if (SLAB_PAGES == ONE_SLAB || page < SLAB_PAGES) { return pool0[page * PAGE_VECS + vec][word]; }
+  return pool1[(page - SLAB_PAGES) * PAGE_VECS + vec][word];
+}

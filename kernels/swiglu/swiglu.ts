@@ -21,6 +21,6 @@ export const swiglu = defineKernel({
   constants: ["INTERMEDIATE", "PAGE_VECS", "SLAB_PAGES"],
 });
 
-/** 64 invocations a workgroup, eight columns of one token each. */
+/** Workgroups: 64 times eight columns of one token in each. */
 export const swigluWork = (tokens: number, intermediate: number): number =>
   Math.ceil((tokens * intermediate) / 8 / 64);

@@ -1,5 +1,5 @@
 // a[t] = silu(gate[t]) * up[t],  silu(z) = z / (1 + exp(-z)),  gate and up completed with their adapters'
-// deltas first (shared/lora_expand.wgsl). One invocation eight columns of one token.
+// deltas first (shared/lora_expand.wgsl): eight columns of one token by two invocations, one for gate and one for up.
 @group(0) @binding(0) var<storage, read> step: array<u32>;
 @group(0) @binding(1) var<storage, read> gate_up: array<vec4<f32>>; // [planes][T][2][INTERMEDIATE]
 @group(0) @binding(2) var<storage, read> u: array<f32>;             // [T][K][2][256]
@@ -9,24 +9,33 @@
 override INTERMEDIATE: u32;
 override HEAD_POOL: bool = false;
 
-@compute @workgroup_size(64)
+const EIGHTS: u32 = 64u; // of a workgroup
+var<workgroup> ups: array<Eight, EIGHTS>;
+
+@compute @workgroup_size(2 * EIGHTS)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
   let eights = INTERMEDIATE / 8u;
-  let work = (wid.y * grid.x + wid.x) * 64u + lane;
-  if (work >= step_tokens() * eights) { return; }
+  let work = (wid.y * grid.x + wid.x) * EIGHTS + lane % EIGHTS;
+  let which = lane / EIGHTS; // 0 gate, 1 up
+  let works = work < step_tokens() * eights;
   let t = work / eights;
   let e = work % eights;
-  let at = t * (INTERMEDIATE / 2u) + e * 2u;
-  let up_at = at + INTERMEDIATE / 4u;
-  let gate = lora_apply(sum_eight(at), t, t, 0u, 2u, 4u, e, eights);
-  let up = lora_apply(sum_eight(up_at), t, t, 1u, 2u, 5u, e, eights);
-  let low = gate.lo / (1.0 + exp(-gate.lo)) * up.lo;
-  let high = gate.hi / (1.0 + exp(-gate.hi)) * up.hi;
-  a[t * eights + e] = pack_activation(Eight(low, high));
+  var own = Eight(vec4<f32>(), vec4<f32>());
+  if (works) {
+    let at = (t * 2u + which) * (INTERMEDIATE / 4u) + e * 2u;
+    own = lora_apply(sum_eight(at), t, t, which, 2u, 4u + which, e, eights);
+  }
+  if (which == 1u) { ups[lane % EIGHTS] = own; }
+  workgroupBarrier();
+  if (!works || which == 1u) { return; }
+  let up = ups[lane];
+  let low = own.lo / (1.0 + exp(-own.lo)) * up.lo;
+  let high = own.hi / (1.0 + exp(-own.hi)) * up.hi;
+  a[work] = pack_activation(Eight(low, high));
 }
 
 // Eight columns over all planes.
