@@ -38,10 +38,10 @@ export class DawnPace {
     }
   }
 
-  /** Sleeps where a result is awaited, before the next look at whether it is there. */
+  /** Sleeps before the next look at whether something of Dawn's is there. */
   pause(): void {
     if (this.#since === null) {
-      if (this.#slow > 0 && this.#looked) Atomics.wait(this.#cell, 0, 0, 1);
+      if (this.#looked) Atomics.wait(this.#cell, 0, 0, this.#slow > 0 ? SLOW_LOOK : IDLE_LOOK);
       this.#looked = true;
       return;
     }
@@ -78,6 +78,13 @@ export class DueTime {
   }
 }
 
+/** Milliseconds between looks at what is awaited `slowly`. */
+const SLOW_LOOK = 1;
+/**
+ * The same where nobody waits for Dawn: buffers that are on their way back to be written again are, for some 30 ms
+ * after each adapter's upload. Messages to this thread may come meanwhile.
+ */
+const IDLE_LOOK = 0.25;
 const REMEMBERED = 8;
 const EARLY = 0.9;
 /** Sleeps take about this much longer than they are asked to. */
