@@ -1,116 +1,83 @@
-// The projections at Llama-3-8B shapes: time, achieved rate, their ratios to a copy kernel and a register-only FMA
-// kernel timed in the same run, and their error. A step's choice of variant; with --all, every variant that could serve.
+// The kernels of a step at Llama-3-8B's shapes: time, achieved rates, their ratios to a copy kernel and to arithmetic in
+// registers alone that are timed in the same run, and their error. Of projections the variant that a step chooses; with
+// --all, every one that could serve.
 import { Command } from "commander";
-import { chooseVariant, linearVariants } from "../actors/executor/linear_variants.ts";
 import { Compiler } from "../kernels/compiler.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
-import { grid } from "../kernels/grid.ts";
-import { linearRows } from "../kernels/linear_rows/linear_rows.ts";
+import { parseModelConfig } from "../models/parse_config.ts";
+import { attentionCase } from "./support/attention_cases.ts";
 import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
+import { dot4Rate } from "./support/dot4_rate.ts";
 import { fmaRate } from "./support/fma_rate.ts";
+import type { KernelCase, KernelSite } from "./support/kernel_case.ts";
+import { matrixRate } from "./support/matrix_rate.ts";
+import { projectionCases } from "./support/projection_cases.ts";
 import { providerOption } from "./support/provider_option.ts";
-import { randomMatrix, relativeError } from "./support/random_matrix.ts";
+import { llama8b } from "./support/random_model.ts";
 import { isSmall } from "./support/small.ts";
+import { smallKernelCases } from "./support/small_kernel_cases.ts";
 import { createTimer } from "./support/timer.ts";
 
 const flagsOf = (args: readonly string[]) =>
   new Command("deno task bench kernels")
     .description(
-      "Every projection at Llama-3-8B shapes, over a copy and an FMA kernel of the same run",
+      "Every hot kernel at Llama-3-8B shapes, over a copy and arithmetic in registers of the same run",
     )
     .addOption(providerOption())
-    .option("--all", "every variant, not only the one that a step would choose")
+    .option("--all", "every variant of a projection, not only the one that a step would choose")
     .parse([...args], { from: "user" })
     .opts<{ readonly gpu: Provider; readonly all?: true }>();
 
 /** `deno task bench kernels`. */
 export async function kernels(args: readonly string[]): Promise<void> {
-  const { gpu: provider, all: everyVariant } = flagsOf(args);
+  const { gpu: provider, all = false } = flagsOf(args);
   const device = await openDevice(provider);
-  const { gpu } = device;
-  const compiler = new Compiler(device);
   const timer = await createTimer(device);
-  const scale = isSmall(device) ? 16 : 1;
-  const SHAPES = {
-    qkv: [4096 / scale, 6144 / scale],
-    o: [4096 / scale, 4096 / scale],
-    gate_up: [4096 / scale, 28672 / scale],
-    down: [14336 / scale, 4096 / scale],
-  } as const;
-  const ROWS = isSmall(device) ? [1, 32] : [1, 4, 8, 16, 32, 64, 128, 512, 2048];
-
-  const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
-  const buffer = (size: number) => gpu.createBuffer({ size, usage: storage });
+  const small = isSmall(device);
+  const config = parseModelConfig(llama8b(small), "bench");
+  const site = { device, compiler: new Compiler(device), config, small };
 
   const copied = await copyRate(device, timer);
   const fma = await fmaRate(device, timer);
+  const matrix = await matrixRate(device, timer);
+  const tera = (rate: number) => `${(rate / 1e12).toFixed(1)} TFLOP/s`;
   console.log(
-    `${device.description} through ${provider}: copy ${(copied / 1e12).toFixed(3)} TB/s, ` +
-      `f32 fma ${(fma / 1e12).toFixed(1)} TFLOP/s`,
+    `${device.description} through ${provider}: copy ${(copied / 1e12).toFixed(3)} TB/s, f32 fma ` +
+      `${tera(fma)}, dot4 of bytes ${tera(await dot4Rate(device, timer))}, f16 matrix units ` +
+      (matrix === null ? "none" : tera(matrix)),
   );
   console.log(
-    "kernel                              shape      rows       us  x copy  TFLOP/s   x fma    error",
+    `${"kernel".padEnd(44)} ${
+      "what".padEnd(12)
+    }   rows        us     TB/s  x copy  TFLOP/s  of peak    error`,
   );
-
-  const variants = linearVariants(compiler);
-  const step = buffer(256);
-  const none = buffer(16);
-  for (const [name, [IN, OUT]] of Object.entries(SHAPES)) {
-    const bytes = IN * OUT * 2;
-    // Several copies, so that the last-level cache does not serve the weights.
-    const copies = isSmall(device) ? 1 : Math.ceil(2 ** 29 / bytes);
-    const weights = Array.from({ length: copies }, () => randomMatrix(gpu, IN * OUT, "f16"));
-    for (const rows of ROWS) {
-      const x = randomMatrix(gpu, rows * IN, "f16");
-      const u = buffer(rows * 3 * 1024);
-      const words = new Uint32Array(64);
-      words.set([rows, 0, 0, 17, 17, 17]);
-      gpu.queue.writeBuffer(step, 0, words);
-      const all = variants.filter(({ kernel, header, upTo }) =>
-        (rows === 1 || header.ROWS !== 1) && (kernel !== linearRows || upTo < Infinity)
-      );
-      const chosen = [chooseVariant(variants, rows, OUT)].filter((variant) =>
-        variant !== undefined
-      );
-      for (const { kernel, header, planes, work } of everyVariant ? all : chosen) {
-        const y = buffer(planes * rows * OUT * 4);
-        const pipeline = await compiler.compile(kernel, {
-          IN,
-          OUT,
-          DTYPE: 0,
-          MODULES: 1,
-          FIRST_MODULE: 0,
-          HEAD_POOL: 0,
-          PAGE_VECS: 256,
-          SLAB_PAGES: 1,
-        }, header);
-        const groups = weights.map((w) =>
-          pipeline.bind({ step, x: x.buffer, w: w.buffer, pool0: none, pool1: none, y, u })
-        );
-        const run = (pass: GPUComputePassEncoder, i: number) => {
-          pass.setPipeline(pipeline.pipeline);
-          pass.setBindGroup(0, groups[i % groups.length] ?? null);
-          pass.dispatchWorkgroups(...grid(work(rows, OUT, 0)));
-        };
-        const time = await timer.time(run);
-        const rate = 2 * rows * IN * OUT / time;
-        console.log([
-          [kernel.name, ...Object.values(header)].join(" ").padEnd(35),
-          name.padEnd(8),
-          String(rows).padStart(6),
-          (time * 1e6).toFixed(1).padStart(9),
-          (time * copied / bytes).toFixed(2).padStart(7),
-          (rate / 1e12).toFixed(2).padStart(8),
-          (rate / fma).toFixed(2).padStart(7),
-          (await relativeError(device, run, x, weights[0], { y, planes }, [rows, IN, OUT]))
-            .toExponential(1).padStart(8),
-        ].join(" "));
-        y.destroy();
-      }
-      for (const gone of [x.buffer, u]) gone.destroy();
-    }
-    for (const gone of weights) gone.buffer.destroy();
+  const peaks = { fma, matrix: matrix ?? fma };
+  for await (const one of cases(site, all)) {
+    using timed = one;
+    const { kernel, what, rows, bytes, flops, peak, run } = timed;
+    const seconds = await timer.time(run);
+    console.log([
+      kernel.padEnd(44),
+      what.padEnd(12),
+      String(rows).padStart(6),
+      (seconds * 1e6).toFixed(1).padStart(9),
+      (bytes / seconds / 1e12).toPrecision(3).padStart(8),
+      (seconds * copied / bytes).toFixed(2).padStart(7),
+      (flops / seconds / 1e12).toPrecision(3).padStart(8),
+      (flops / seconds / peaks[peak]).toFixed(3).padStart(8),
+      (await timed.error()).toExponential(1).padStart(8),
+    ].join(" "));
   }
   console.log(await clockLine());
+}
+
+async function* cases(site: KernelSite, everyVariant: boolean): AsyncGenerator<KernelCase> {
+  const rowCounts = site.small ? [1, 32] : [1, 4, 8, 16, 32, 64, 128, 512, 2048];
+  yield* projectionCases(site, rowCounts, everyVariant);
+  for (const rows of rowCounts) yield await attentionCase(site, rows);
+  if (site.small) yield await attentionCase(site, 512);
+  for (const rows of rowCounts) {
+    for (const make of smallKernelCases(rows)) yield await make(site, rows);
+  }
 }

@@ -36,14 +36,24 @@ Deno.test("bench --help lists every bench, and an unknown name is an error", asy
   assertEquals(code, 2);
 });
 
-Deno.test("bench kernels times each projection and finds it correct", async () => {
+Deno.test("bench kernels times each kernel of a step and finds it correct", async () => {
   const text = await bench("kernels");
-  for (const shape of ["qkv", "o", "gate_up", "down"]) {
-    const numbers = numbersAfter(text, new RegExp(`^\\w+ [\\d ]+ ${shape} `));
+  for (
+    const [kernel, what] of [
+      ...["qkv", "o", "gate_up", "down"].map((matrix) => ["linear_\\w+", matrix]),
+      ["attention_decode", "context_64"],
+      ["attention_prefill", "prompt"],
+      ["rope_kv", "heads"],
+      ["residual_norm", "hidden"],
+      ["swiglu", "mlp"],
+      ["sample", "vocabulary"],
+    ]
+  ) {
+    const numbers = numbersAfter(text, new RegExp(`^${kernel} [\\d ]+ ${what} `));
     const [rows = 0, us = 0] = numbers;
     const error = numbers.at(-1) ?? NaN;
     assert(rows >= 1 && us > 0, text);
-    assert(error < 5e-3, `${shape} is off by ${error}`);
+    assert(error < 5e-3, `${kernel} ${what} is off by ${error}`);
   }
 });
 
