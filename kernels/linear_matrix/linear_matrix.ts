@@ -20,7 +20,7 @@ export interface MatrixTiling {
   readonly AHEAD: number;
 }
 
-/** Matrices and loads of an invocation: whole numbers, where the tiling suits the subgroups. */
+/** Matrices of an invocation: whole numbers, where the tiling suits the subgroups; and its loads at most. */
 function counts({
   TILE_ROWS = 0,
   TILE_OUTS = 0,
@@ -87,16 +87,21 @@ export function linearMatrixHeader(
 const threadsOf = ({ ROW_GROUPS, OUT_GROUPS, K_GROUPS }: MatrixTiling, subgroup: number) =>
   subgroup * ROW_GROUPS * OUT_GROUPS * K_GROUPS;
 
-/** Whether subgroups of this size share the tile evenly, in workgroups that the device can have. */
+/** Whether subgroups of this size share the tile's matrices evenly, in workgroups that can shrink and that the device can have. */
 export function linearMatrixFits(
   tiling: MatrixTiling,
   units: MatrixUnits,
   { workgroupBytes, lanes }: WorkgroupLimits,
 ): boolean {
-  const each = Object.values(counts(linearMatrixHeader(tiling, units)));
+  const header = linearMatrixHeader(tiling, units);
+  const each = Object.values(counts(header));
+  const threads = threadsOf(tiling, units.subgroup);
+  // The shrink's sums go to a quarter of its lanes and to a quarter of these; four lanes write a rank row.
+  const shrinkLanes = Math.min(threads, 128);
   return each.every((count) => Number.isInteger(count) && count > 0) &&
+    shrinkLanes % 16 === 0 && shrinkLanes >= 4 * (header.RANKS ?? 0) &&
     linearMatrixBytes(tiling, units) <= workgroupBytes &&
-    threadsOf(tiling, units.subgroup) <= lanes;
+    threads <= lanes;
 }
 
 /** Bytes of workgroup memory: slices of the tile's x and W, each row padded, or the sums of the shrink. */

@@ -2,7 +2,8 @@
 // projection, carried as extra workgroups of a base projection on matrix units that reads the same x.
 // An item (shrink_items.wgsl) is shared by SHRINK_SPLIT workgroups. Groups of LANES invocations lie along x, each with
 // RANKS rank rows at a time.
-// Needs: shrink_items, pool, unpack, lora, linear, fma8.wgsl; THREADS; SHRINK_SPLIT and RANKS (4 or 8; QUADS a quarter of
+// Needs: shrink_items, pool, unpack, lora, linear, fma8.wgsl; THREADS, of which LANES are a multiple of 16 and at least
+// 4 * RANKS; SHRINK_SPLIT and RANKS (4 or 8; QUADS a quarter of
 // it, for #for); `staged: array<vec4<u32>>` of THREADS * RANKS or more.
 const LANES: u32 = min(THREADS, 128u);
 const GROUPS: u32 = THREADS / LANES; // invocations past these have nothing to do

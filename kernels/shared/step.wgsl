@@ -43,7 +43,8 @@ fn logit_token(r: u32) -> u32 { return step[step[9] + r]; }
 fn sample_word(r: u32, field: u32) -> u32 { return step[step[10] + r * 16u + field]; }
 fn sample_f32(r: u32, field: u32) -> f32 { return bitcast<f32>(sample_word(r, field)); }
 
-// LoRA shrink, work item i: `count` routed tokens of one image, 16 rank rows of a module, from 16 * group on.
+// LoRA shrink, work item i: `count` routed tokens of one image, 16 rank rows of a module, from 16 * group on; its last
+// field is group + 16 * module.
 // Entries name the tokens: row << 4 | k. Items of the head pool count rows of logits, not tokens.
 fn shrink_item(i: u32, field: u32) -> u32 { return step[step[11] + i * 4u + field]; }
 fn shrink_entry(i: u32) -> u32 { return step[step[12] + i]; }

@@ -1,3 +1,4 @@
+import { assertEquals } from "@std/assert";
 import { grid } from "../../kernels/grid.ts";
 import { logitsAdapter, logitsAdapterWork } from "../../kernels/logits_adapter/logits_adapter.ts";
 import { residualNorm } from "../../kernels/residual_norm/residual_norm.ts";
@@ -78,6 +79,33 @@ const routings: [string, Routing][] = WORKLOADS.map((
   workload,
 ) => [workload, routeEach(assignAdapters(workload, TOKENS, RANKS.length))]);
 const plainPairs: [string, Routing][] = [...routings, ["composed", pairs]];
+
+Deno.test("what no shrink item of a step is for, no adapter completes", async () => {
+  const HIDDEN = 40;
+  const random = randomSource(5);
+  const adapters = adapterSet(random, 7, new Map([[3, [HIDDEN, 40]]]));
+  const fixture = placeAdapters(random, adapters);
+  const routing = routeEach(Array.from({ length: TOKENS }, (_, t) => t % RANKS.length));
+  const y = randomFloats(random, TOKENS * HIDDEN);
+  const h = await upload(new Float32Array(y.length));
+  // Items for every module but o, number 3.
+  const items = Array.from({ length: 7 }, (_, m) => m === 3 ? [] : [0, 0, 1, 16 * m]);
+  await dispatch(
+    residualNorm,
+    { HIDDEN, EPS: 1e-5, MODULE: 3, WORKGROUP: 16, ...pages(fixture) },
+    {
+      step: await upload(loraStep(fixture, routing, 33, { shrinkItems: items })),
+      y: await upload(y),
+      u: await upload(randomFloats(random, TOKENS * 2 * 256)),
+      ...await pools(fixture),
+      gamma: await upload(new Float32Array(HIDDEN)),
+      h,
+      xn: await upload(new Float32Array(y.length)),
+    },
+    [TOKENS],
+  );
+  assertEquals(await downloadF32(h, y.length), y);
+});
 
 for (const [i, [workload, routing]] of plainPairs.entries()) {
   const planes = i % 2 ? 3 : 1;
