@@ -3,7 +3,7 @@
 import { cardState, watchCard } from "./support/clocks.ts";
 import { closedLoop, type LoadTarget, openLoop } from "./support/offered_load.ts";
 import { type LoadSummary, saturation, summarize } from "./support/load_summary.ts";
-import { memoryLine, metricsOf } from "./support/server_metrics.ts";
+import { memoryLine, metricsOf, stepLine } from "./support/server_metrics.ts";
 import { modulesOf } from "./support/random_adapters.ts";
 import { probeConcurrency, type ServeFlags, serveFlags } from "./support/serve_flags.ts";
 import { serveRandomModel } from "./support/served_model.ts";
@@ -15,6 +15,8 @@ export interface ServeRow extends LoadSummary {
   /** Requests a second that were offered; null in a closed loop. */
   readonly rate: number | null;
   readonly clocks: string;
+  /** Steps and their parts, in words. */
+  readonly steps: string;
   readonly metrics: Readonly<Record<string, number>>;
 }
 
@@ -62,15 +64,19 @@ async function measure(flags: ServeFlags, url: string, vocabSize: number): Promi
     if (flags.concurrency === null && rate === null) rate = await probe(flags, adapters, target);
     const { concurrency, seconds } = flags;
     const watched = watchCard();
+    const before = await metricsOf(url, apiKey);
     const run = concurrency === null
       ? await openLoop(trace(flags, adapters, rate ?? 1), target)
       : await closedLoop(trace(flags, adapters, 1000), { concurrency, seconds }, target);
+    const metrics = await metricsOf(url, apiKey);
+    const summary = summarize(run, slo);
     rows.push({
       adapters,
       rate: concurrency === null ? rate : null,
-      ...summarize(run, slo),
+      ...summary,
       clocks: await watched(),
-      metrics: await metricsOf(url, apiKey),
+      steps: stepLine(before, metrics, summary.seconds),
+      metrics,
     });
     if (rows.length === 1) console.log(HEADER);
     console.log(rows.slice(-1).map(line).join(""));
@@ -80,8 +86,8 @@ async function measure(flags: ServeFlags, url: string, vocabSize: number): Promi
       console.log(`${adapters} adapters: ${count} failed: ${why}`);
     }
   }
-  for (const { adapters, metrics, clocks } of rows) {
-    console.log(`${adapters} adapters: ${memoryLine(metrics)}; ${clocks}`);
+  for (const { adapters, metrics, steps, clocks } of rows) {
+    console.log(`${adapters} adapters: ${steps}; ${memoryLine(metrics)}; ${clocks}`);
   }
   if (flags.out) {
     const { apiKey: _, ...told } = flags;

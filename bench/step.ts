@@ -100,6 +100,7 @@ export async function step(args: readonly string[]): Promise<void> {
   if (out) await Deno.writeTextFile(out, JSON.stringify([...base, ...adapted]));
   if (!only) {
     await timePrefill(run);
+    await timeMixed(run, Math.max(...batches) - 1);
     await profileSteps(run);
   }
   console.log(`\n${await clockLine()}`);
@@ -197,6 +198,21 @@ async function timePrefill({ config, steps, small, bytes }: Run): Promise<void> 
       `${String(count).padStart(17)} ${(seconds * 1e3).toFixed(1).padStart(8)} ${
         (flops / seconds / 1e12).toFixed(1).padStart(8)
       } ${ratio(adapted / seconds)}`,
+    );
+  }
+}
+
+/** What a prompt's tokens cost beside decode rows: most steps of a busy server are like these. */
+async function timeMixed({ steps, small }: Run, batch: number): Promise<void> {
+  console.log("\nmixed      decode rows + prompt       ms   us a token of the prompt");
+  const { step: alone } = await steps.decode(batch, () => []);
+  for (const rows of small ? [16] : [160, 256, 384, 512, 768, 1152]) {
+    const count = rows - batch;
+    const seconds = await steps.mixed(batch, count);
+    console.log(
+      `${String(batch).padStart(22)} + ${String(count).padEnd(6)} ${ms(seconds)} ${
+        ((seconds - alone) / count * 1e6).toFixed(1).padStart(26)
+      }`,
     );
   }
 }

@@ -1,4 +1,7 @@
-/** The samples without labels of a server's /metrics, by name; none where it has no such page. */
+/**
+ * The samples of a server's /metrics without labels, by name, and those that are parts of a time, by `name.part`; none
+ * where it has no such page.
+ */
 export async function metricsOf(
   url: string,
   apiKey?: string,
@@ -7,10 +10,30 @@ export async function metricsOf(
   const response = await fetch(`${url}/metrics`, headers && { headers });
   const text = await response.text();
   if (!response.ok) return {};
-  const samples = text.split("\n").map((line) => /^(\w+) (\S+)$/.exec(line));
+  const samples = text.split("\n").map((line) => /^(\w+)(?:\{part="(\w+)"\})? (\S+)$/.exec(line));
   return Object.fromEntries(
-    samples.flatMap((found) => found ? [[found[1], Number(found[2])]] : []),
+    samples.flatMap((found) => {
+      if (!found) return [];
+      const [, name, part, value] = found;
+      return [[part === undefined ? name : `${name}.${part}`, Number(value)]];
+    }),
   );
+}
+
+/** What the steps of `seconds` took, in words, from the metrics before and after them. */
+export function stepLine(
+  before: Readonly<Record<string, number>>,
+  after: Readonly<Record<string, number>>,
+  seconds: number,
+): string {
+  const grown = (name: string) => (after[name] ?? 0) - (before[name] ?? 0);
+  const steps = grown("chorus_steps_total");
+  if (steps === 0) return "no steps";
+  const ms = (total: number) => (total / steps * 1e3).toFixed(1);
+  const [encode, gpu, read] = ["encode", "gpu", "read"].map((part) =>
+    ms(grown(`chorus_step_seconds_total.${part}`))
+  );
+  return `${steps} steps of ${ms(seconds)} ms (encode ${encode}, GPU ${gpu}, read ${read})`;
 }
 
 /** How the pool is used, in words. */

@@ -1,5 +1,5 @@
 import type { Executor, ExecutorParts, PreparedStep } from "../../actors/executor/executor.ts";
-import type { Route } from "../../actors/executor/protocol.ts";
+import type { Route, Row } from "../../actors/executor/protocol.ts";
 import { GREEDY } from "../../actors/sampling.ts";
 import { adapterId, type PageId, pageId, requestId, slotId, stepId } from "../../memory/ids.ts";
 import { type AdapterImage, pageGeometry } from "../../models/adapter_image.ts";
@@ -133,6 +133,28 @@ export class StepRunner {
     }, small ? 1 : 3);
   }
 
+  /** Seconds of a step with `batch` decode rows and a prompt of `count` tokens beside them. */
+  async mixed(batch: number, count: number): Promise<number> {
+    const { executor, parts: { config }, small } = this.#options;
+    for (let slot = 0; slot <= batch; slot++) this.#open(slot, []);
+    const mark = this.#nextPage;
+    let newPages = this.#takeBlocks(Math.ceil(count / 16));
+    const tokens = Array.from({ length: count }, (_, i) => i % config.vocabSize);
+    let first = true;
+    const seconds = await this.#median(async () => {
+      const prompt = {
+        ...{ slot: slotId(batch), tokens, position: 0, newPages },
+        ...{ sample: true, promptTargets: null },
+      };
+      const rows = [...this.#decodeRows(batch, first), prompt];
+      newPages = [];
+      first = false;
+      await executor.step({ kind: "step", step: stepId(1), rows });
+    }, small ? 1 : 3);
+    this.#nextPage = mark;
+    return seconds;
+  }
+
   #takeBlocks(blocks: number): PageId[] {
     const { config } = this.#options.parts;
     return this.#takePages(blocks * pageGeometry(config.kvHeads, config.headDim).pagesPerBlock);
@@ -160,9 +182,14 @@ export class StepRunner {
     });
   }
 
-  /** A step with the next token of each of the rows; `first` where they were just opened. */
   #prepare(batch: number, first: boolean): PreparedStep {
-    const rows = Array.from({ length: batch }, (_, slot) => ({
+    const rows = this.#decodeRows(batch, first);
+    return this.#options.executor.prepare({ kind: "step", step: stepId(1), rows });
+  }
+
+  /** The next token of each of the rows; `first` where they were just opened. */
+  #decodeRows(batch: number, first: boolean): Row[] {
+    return Array.from({ length: batch }, (_, slot) => ({
       slot: slotId(slot),
       tokens: first ? [1 + slot] : null,
       position: this.#options.context,
@@ -170,7 +197,6 @@ export class StepRunner {
       sample: true,
       promptTargets: null,
     }));
-    return this.#options.executor.prepare({ kind: "step", step: stepId(1), rows });
   }
 
   async #run(step: PreparedStep): Promise<PreparedStep> {

@@ -74,7 +74,8 @@ Deno.test("bench serve makes a model and adapters, serves them and measures over
     );
     assertMatch(text, /^ +2 +2 +4\.00 /m);
     const { rows } = JSON.parse(await Deno.readTextFile(out));
-    for (const { requests, completed, attainment, firstToken } of rows) {
+    for (const { requests, completed, attainment, firstToken, steps } of rows) {
+      assertMatch(steps, /^[1-9]\d* steps of \d+\.\d ms \(encode/);
       assertEquals(completed, requests);
       assert(attainment > 0 && firstToken.p99 > 0);
     }
