@@ -6,8 +6,12 @@ interface Bench {
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   kernels: {
-    about: "every projection at Llama-3-8B shapes, over a copy and an FMA kernel",
+    about: "every hot kernel at Llama-3-8B shapes, over a copy and arithmetic in registers",
     run: async (args) => (await import("./kernels.ts")).kernels(args),
+  },
+  tilings: {
+    about: "tilings of the projections for another card's matrix units, beside those in use",
+    run: async (args) => (await import("./tilings.ts")).tilings(args),
   },
   step: {
     about: "whole steps of a random Llama-3-8B: decode over its floor, adapters, prefill, load",

@@ -25,7 +25,11 @@ function numbersAfter(text: string, name: RegExp): number[] {
 
 Deno.test("bench --help lists every bench, and an unknown name is an error", async () => {
   const text = await bench("--help");
-  for (const name of ["kernels", "step", "serve", "http", "peers", "prefix", "cold", "simulate"]) {
+  for (
+    const name of [
+      ...["kernels", "tilings", "step", "serve", "http", "peers", "prefix", "cold", "simulate"],
+    ]
+  ) {
     assertMatch(text, new RegExp(`^${name} `, "m"));
   }
   const { code } = await new Deno.Command(Deno.execPath(), {
