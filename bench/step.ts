@@ -2,18 +2,21 @@
 // the price of adapters, and how fast the model loads.
 import { Command, Option } from "commander";
 import type { EngineOptions } from "../actors/engine_options.ts";
+import type { Executor, ExecutorParts } from "../actors/executor/executor.ts";
 import { startExecutor } from "../actors/executor/start_executor.ts";
 import { POLICY_DEFAULTS } from "../actors/policy_options.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
 import type { Route } from "../actors/executor/protocol.ts";
 import type { AdapterImage } from "../models/adapter_image.ts";
 import { LAYER_MODULES, type LayerModule, type ModelConfig } from "../models/model_config.ts";
+import { errorOver } from "./support/case_buffers.ts";
 import { numbers } from "./support/flags.ts";
 import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
 import { randomImage } from "./support/random_image.ts";
 import { providerOption } from "./support/provider_option.ts";
 import { llama8b, writeRandomModel } from "./support/random_model.ts";
+import { promptLogits } from "./support/prompt_logits.ts";
 import { isSmall } from "./support/small.ts";
 import { StepRunner } from "./support/step_runner.ts";
 import { timeLoad } from "./support/time_load.ts";
@@ -82,6 +85,9 @@ export async function step(args: readonly string[]): Promise<void> {
     () => {},
   );
   const ready = (performance.now() - start) / 1000;
+  const off = dtype === "int8"
+    ? await logitsError(executor, parts, engineOptions(directory, provider, "auto", small))
+    : null;
   await Deno.remove(directory, { recursive: true });
   const { config, layerLayout, device } = parts;
   console.log(`${device.description} through ${provider}: copy ${(rate / 1e12).toFixed(2)} TB/s`);
@@ -91,6 +97,7 @@ export async function step(args: readonly string[]): Promise<void> {
       `host memory grew by ${(load.hostBytes / 2 ** 20).toFixed(0)} MiB at most\n` +
       `cold start ${ready.toFixed(2)} s, ${(ready - load.seconds).toFixed(2)} s more than the load`,
   );
+  if (off !== null) console.log(`logits, ||int8 - f16|| / ||f16||: ${off.toExponential(2)}`);
 
   const context = small ? 64 : 512;
   const steps = await StepRunner.create({ executor, parts, context, rows: most, small });
@@ -105,6 +112,20 @@ export async function step(args: readonly string[]): Promise<void> {
   }
   console.log(`\n${await clockLine()}`);
   console.log(`pages used ${steps.pagesUsed} of ${layerLayout.pages}`);
+}
+
+/** ||logits - those of the same files in 16 bits|| / ||these||, after a prompt. */
+async function logitsError(
+  executor: Executor,
+  parts: ExecutorParts,
+  sixteenBits: EngineOptions,
+): Promise<number> {
+  const count = 64;
+  const seen = await promptLogits(executor, parts, count);
+  const other = await startExecutor(sixteenBits, () => {});
+  const right = await promptLogits(other.executor, other.parts, count);
+  other.parts.device.gpu.destroy();
+  return errorOver(Array.from(right, (value, i) => [seen[i] ?? NaN, value] as const));
 }
 
 const engineOptions = (

@@ -25,7 +25,7 @@ export function llama8b(software: boolean): Record<string, unknown> {
 
 const BLOCK = 64 * 2 ** 20;
 
-/** Writes a checkpoint of random f16 weights (near 0.01, both signs) and returns its bytes. */
+/** Writes a checkpoint of random f16 weights (near 0.01, both signs) and norms of 1, and returns its bytes. */
 export async function writeRandomModel(
   directory: string,
   json: Record<string, unknown>,
@@ -34,10 +34,12 @@ export async function writeRandomModel(
   await Deno.writeTextFile(`${directory}/config.json`, JSON.stringify(json));
   const config = parseModelConfig(json, "bench");
   const header: Record<string, unknown> = {};
+  const norms: { readonly at: number; readonly count: number }[] = [];
   let end = 0;
   for (const { kind, parts } of weightPlan(config)) {
     for (const { tensor, shape } of parts) {
       const bytes = bufferBytes({ name: tensor, kind, parts: [{ tensor, shape }] });
+      if (kind !== "matrix") norms.push({ at: end, count: bytes / 4 });
       header[tensor] = {
         dtype: kind === "matrix" ? "F16" : "F32",
         shape,
@@ -53,12 +55,17 @@ export async function writeRandomModel(
   for (const part of [prefix, text]) await writeAll(file, part);
   const words = new Uint32Array(BLOCK / 4);
   for (let i = 0; i < words.length; i++) {
-    // Sign and mantissa at random, exponent of 0.01: the bits read as f32 are ordinary numbers too.
+    // Sign and mantissa at random, exponent of 0.01.
     words[i] = (0x21002100 | (Math.random() * 2 ** 32 & 0x83ff83ff)) >>> 0;
   }
   const block = new Uint8Array(words.buffer);
   for (let at = 0; at < end; at += BLOCK) {
     await writeAll(file, block.subarray(0, Math.min(BLOCK, end - at)));
+  }
+  // As random bits they would be 1e-19, and all that follows from them nothing, which can run faster than numbers do.
+  for (const { at, count } of norms) {
+    await file.seek(prefix.length + text.length + at, Deno.SeekMode.Start);
+    await writeAll(file, new Uint8Array(new Float32Array(count).fill(1).buffer));
   }
   return end;
 }

@@ -128,6 +128,12 @@ Deno.test("bench step runs whole steps, and bench peers prints ours alone where 
   assertEquals([batch, ours], [4, timed]);
 });
 
+Deno.test("bench step says by how much int8 moves the logits, which is little and not nothing", async () => {
+  const text = await bench("step", "--dtype", "int8", "--batches", "1");
+  const [error = NaN] = numbersAfter(text, /^logits, \|\|int8 - f16\|\| \/ \|\|f16\|\|:/);
+  assert(error > 1e-4 && error < 5e-2, text);
+});
+
 Deno.test("bench prefix finds the context again, and computes only what follows it", async () => {
   const text = await bench("prefix", "--rounds", "1", "--contexts", "192");
   const [hit, cold = 0, warm = 0, predicted = 0, ...computed] = numbersAfter(text, /^192\t/);
