@@ -37,10 +37,12 @@ fn lora_shrink(work: u32, lane: u32) {
       #for i in 4
       let bits{i} = pool_load(page{i}, at{i} % PAGE_VECS);
       #end
-      let a = Weights(
-        sixteen_bits(bits0, part.bf16), sixteen_bits(bits1, part.bf16),
-        sixteen_bits(bits2, part.bf16), sixteen_bits(bits3, part.bf16),
-      );
+      var a: Weights;
+      if (part.bf16) {
+        a = Weights(unpack_bf16(bits0), unpack_bf16(bits1), unpack_bf16(bits2), unpack_bf16(bits3));
+      } else {
+        a = Weights(unpack_f16(bits0), unpack_f16(bits1), unpack_f16(bits2), unpack_f16(bits3));
+      }
       acc = dot_tile(acc, a, rows, k8);
     }
   }
