@@ -5,18 +5,22 @@ import { Command } from "commander";
 import { Compiler } from "../kernels/compiler.ts";
 import { openDevice, type Provider } from "../kernels/device.ts";
 import { parseModelConfig } from "../models/parse_config.ts";
-import { attentionCase } from "./support/attention_cases.ts";
+import { attentionCase } from "./kernel_cases/attention_case.ts";
+import { PROMPT_ROWS } from "./kernel_cases/case_step.ts";
+import type { KernelCase, KernelSite, MakeCase } from "./kernel_cases/kernel_case.ts";
+import { normCase } from "./kernel_cases/norm_case.ts";
+import { projectionCases } from "./kernel_cases/projection_cases.ts";
+import { ropeCase } from "./kernel_cases/rope_case.ts";
+import { sampleCase } from "./kernel_cases/sample_case.ts";
+import { swigluCase } from "./kernel_cases/swiglu_case.ts";
 import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
 import { dot4Rate } from "./support/dot4_rate.ts";
 import { fmaRate } from "./support/fma_rate.ts";
-import type { KernelCase, KernelSite } from "./support/kernel_case.ts";
 import { matrixRate } from "./support/matrix_rate.ts";
-import { projectionCases } from "./support/projection_cases.ts";
 import { providerOption } from "./support/provider_option.ts";
 import { llama8b } from "./support/random_model.ts";
 import { isSmall } from "./support/small.ts";
-import { smallKernelCases } from "./support/small_kernel_cases.ts";
 import { createTimer } from "./support/timer.ts";
 
 const flagsOf = (args: readonly string[]) =>
@@ -78,6 +82,9 @@ async function* cases(site: KernelSite, everyVariant: boolean): AsyncGenerator<K
   for (const rows of rowCounts) yield await attentionCase(site, rows);
   if (site.small) yield await attentionCase(site, 512);
   for (const rows of rowCounts) {
-    for (const make of smallKernelCases(rows)) yield await make(site, rows);
+    // Of a prompt one row alone is sampled.
+    const small: MakeCase[] = [ropeCase, normCase, swigluCase];
+    if (rows < PROMPT_ROWS) small.push(sampleCase);
+    for (const make of small) yield await make(site, rows);
   }
 }

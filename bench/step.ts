@@ -9,7 +9,7 @@ import { openDevice, type Provider } from "../kernels/device.ts";
 import type { Route } from "../actors/executor/protocol.ts";
 import type { AdapterImage } from "../models/adapter_image.ts";
 import { LAYER_MODULES, type LayerModule, type ModelConfig } from "../models/model_config.ts";
-import { errorOver } from "./support/case_buffers.ts";
+import { errorOver } from "./support/error_over.ts";
 import { numbers } from "./support/flags.ts";
 import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
@@ -226,7 +226,8 @@ async function timePrefill({ config, steps, small, bytes }: Run): Promise<void> 
 /** What a prompt's tokens cost beside decode rows: most steps of a busy server are like these. */
 async function timeMixed({ steps, small }: Run, batch: number): Promise<void> {
   console.log("\nmixed      decode rows + prompt       ms   us a token of the prompt");
-  const { step: alone } = await steps.decode(batch, () => []);
+  // By itself and with the host's part, as the others are timed.
+  const alone = await steps.mixed(batch, 0);
   for (const rows of small ? [16] : [160, 256, 384, 512, 768, 1152]) {
     const count = rows - batch;
     const seconds = await steps.mixed(batch, count);

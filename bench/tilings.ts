@@ -19,13 +19,13 @@ import { loadModelConfig, parseModelConfig } from "../models/parse_config.ts";
 import { clockLine } from "./support/clocks.ts";
 import { copyRate } from "./support/copy_rate.ts";
 import { notNegative, numbers, positive } from "./support/flags.ts";
-import type { KernelCase, KernelSite } from "./support/kernel_case.ts";
+import type { KernelCase, KernelSite } from "./kernel_cases/kernel_case.ts";
 import {
   projectionCase,
   type ProjectionShape,
   projectionShapes,
   turningWeights,
-} from "./support/projection_cases.ts";
+} from "./kernel_cases/projection_cases.ts";
 import { llama8b } from "./support/random_model.ts";
 import { randomTilings } from "./support/random_tilings.ts";
 import { isSmall } from "./support/small.ts";

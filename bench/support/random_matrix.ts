@@ -1,5 +1,6 @@
 import type { Device } from "../../kernels/device.ts";
 import { Readback } from "../../kernels/readback.ts";
+import { errorOver } from "./error_over.ts";
 
 /** Random numbers on the GPU, a block of them over and over, and their values on the host. */
 export interface RandomMatrix {
@@ -45,8 +46,7 @@ export async function relativeError(
   pass.end();
   gpu.queue.submit([encoder.finish()]);
   const readback = await Readback.create(device, output * 4);
-  let error = 0;
-  let norm = 0;
+  const pairs: [seen: number, right: number][] = [];
   for (const row of new Set([0, rows >> 1, rows - 1])) {
     const seen = new Float32Array(output);
     for (let plane = 0; plane < planes; plane++) {
@@ -57,9 +57,8 @@ export async function relativeError(
     for (let n = 0; n < output; n += Math.max(1, output >> 6)) {
       let sum = 0;
       for (let k = 0; k < input; k++) sum += w.at(n * input + k) * x.at(row * input + k);
-      error += ((seen[n] ?? NaN) - sum) ** 2;
-      norm += sum ** 2;
+      pairs.push([seen[n] ?? NaN, sum]);
     }
   }
-  return Math.sqrt(error / norm);
+  return errorOver(pairs);
 }

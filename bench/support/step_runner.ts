@@ -133,7 +133,7 @@ export class StepRunner {
     }, small ? 1 : 3);
   }
 
-  /** Seconds of a step with `batch` decode rows and a prompt of `count` tokens beside them. */
+  /** Seconds of a step with `batch` decode rows and, unless `count` is 0, a prompt of so many tokens beside them. */
   async mixed(batch: number, count: number): Promise<number> {
     const { executor, parts: { config }, small } = this.#options;
     for (let slot = 0; slot <= batch; slot++) this.#open(slot, []);
@@ -146,7 +146,7 @@ export class StepRunner {
         ...{ slot: slotId(batch), tokens, position: 0, newPages },
         ...{ sample: true, promptTargets: null },
       };
-      const rows = [...this.#decodeRows(batch, first), prompt];
+      const rows = [...this.#decodeRows(batch, first), ...count > 0 ? [prompt] : []];
       newPages = [];
       first = false;
       await executor.step({ kind: "step", step: stepId(1), rows });

@@ -10,7 +10,7 @@ import type { ModelConfig } from "../../models/model_config.ts";
 import { CaseBuffers } from "./case_buffers.ts";
 import { caseStep, pageConstants } from "./case_step.ts";
 import type { KernelCase, KernelSite } from "./kernel_case.ts";
-import { type RandomMatrix, randomMatrix, relativeError } from "./random_matrix.ts";
+import { type RandomMatrix, randomMatrix, relativeError } from "../support/random_matrix.ts";
 
 /** A matrix [out][input] of a layer. */
 export interface ProjectionShape {

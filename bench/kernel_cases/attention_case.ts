@@ -9,10 +9,13 @@ import {
 } from "../../kernels/attention_merge/attention_merge.ts";
 import { attentionPrefillWorkgroups } from "../../kernels/attention_prefill/attention_prefill.ts";
 import { attentionPrefillMatrix } from "../../kernels/attention_prefill_matrix/attention_prefill_matrix.ts";
+import type { ConstantValues } from "../../kernels/compiler.ts";
+import type { StepTables } from "../../kernels/step_words.ts";
 import { prefillVariant } from "../../actors/executor/prefill_variant.ts";
-import { CaseBuffers, errorOver } from "./case_buffers.ts";
+import { errorOver } from "../support/error_over.ts";
+import { CaseBuffers } from "./case_buffers.ts";
 import { caseStep, pageConstants, PROMPT_ROWS } from "./case_step.ts";
-import type { KernelCase, KernelSite } from "./kernel_case.ts";
+import { dispatching, type KernelCase, type KernelSite } from "./kernel_case.ts";
 
 /** Keys and values of all the steps that take turns: more than a cache holds. */
 const TURNING_BYTES = 2 ** 28;
@@ -20,7 +23,7 @@ const SAMPLED = 3;
 
 /** Attention of a decode step with its merge, or of a prompt, over random keys and values of one layer. */
 export async function attentionCase(site: KernelSite, rows: number): Promise<KernelCase> {
-  const { device, compiler, config, small } = site;
+  const { device, config, small } = site;
   const { heads, kvHeads, headDim } = config;
   const prompt = rows >= PROMPT_ROWS;
   const context = prompt ? rows : small ? 64 : 512;
@@ -37,43 +40,12 @@ export async function attentionCase(site: KernelSite, rows: number): Promise<Ker
   );
   const kv = buffers.random(turns * first.pages * pageBytes / 2, "f16");
   const q = buffers.random(rows * heads * headDim, "f32");
-  const pool1 = buffers.empty(16);
   const out = buffers.empty(rows * heads * headDim * 2);
-  const bound = { q: q.buffer, pool0: kv.buffer, pool1 };
   const constants = { HEADS: heads, KV_HEADS: kvHeads, WINDOW: 0, PAGES_PER_BLOCK, ...pages };
-  const { decodeItems, decodeRows, prefillTiles } = first.tables;
-
-  const prefill = prefillVariant(compiler, headDim);
-  const kernel = prompt ? prefill.kernel : attentionDecode;
-  const run = await (async () => {
-    if (prompt) {
-      const pipeline = await compiler.compile(prefill.kernel, constants, prefill.header);
-      const groups = steps.map((step) => pipeline.bind({ ...bound, step, out }));
-      const grid = attentionPrefillWorkgroups(prefillTiles.length / 2, heads, kvHeads);
-      return (pass: GPUComputePassEncoder, i: number) => {
-        pass.setPipeline(pipeline.pipeline);
-        pass.setBindGroup(0, groups[i % turns] ?? null);
-        pass.dispatchWorkgroups(...grid);
-      };
-    }
-    const items = decodeItems.length / 4;
-    const partials = buffers.empty(partialWords(items, heads, headDim) * 4);
-    const own = await compiler.compile(attentionDecode, { ...constants, HEAD_DIM: headDim });
-    const merge = await compiler.compile(attentionMerge, { HEADS: heads, HEAD_DIM: headDim });
-    const groups = steps.map((step) => own.bind({ ...bound, step, partials, out }));
-    const merges = steps.map((step) => merge.bind({ step, partials, out }));
-    const grid = attentionDecodeWorkgroups(items, heads, kvHeads);
-    const merged = attentionMergeWorkgroups(decodeRows.length / 4, heads);
-    return (pass: GPUComputePassEncoder, i: number) => {
-      pass.setPipeline(own.pipeline);
-      pass.setBindGroup(0, groups[i % turns] ?? null);
-      pass.dispatchWorkgroups(...grid);
-      if (merged[0] === 0) return;
-      pass.setPipeline(merge.pipeline);
-      pass.setBindGroup(0, merges[i % turns] ?? null);
-      pass.dispatchWorkgroups(...merged);
-    };
-  })();
+  const inputs = { q: q.buffer, pool0: kv.buffer, pool1: buffers.empty(16), out };
+  const made = prompt
+    ? await ofPrompt(site, first.tables, steps, constants, inputs)
+    : await ofDecode(site, first.tables, steps, constants, inputs, buffers);
 
   const key = (t: number, position: number, head: number, d: number) => {
     const page = first.firstPage(prompt ? 0 : t) + Math.floor(position / 16) * PAGES_PER_BLOCK;
@@ -97,15 +69,13 @@ export async function attentionCase(site: KernelSite, rows: number): Promise<Ker
   };
   const pairs = prompt ? rows * (rows + 1) / 2 : rows * context;
   return {
-    kernel: kernel.name,
+    ...made,
     what: prompt ? "prompt" : `context_${context}`,
     rows,
     bytes: kvBytes + rows * heads * headDim * (4 + 2),
     flops: 4 * heads * headDim * pairs,
-    peak: kernel === attentionPrefillMatrix ? "matrix" : "fma",
-    run,
     async error() {
-      const seen = new Float16Array(await buffers.results((pass) => run(pass, 0), out));
+      const seen = new Float16Array(await buffers.results((pass) => made.run(pass, 0), out));
       return errorOver(
         Array.from({ length: SAMPLED }, (_, i) => {
           const t = Math.floor((rows - 1) * i / (SAMPLED - 1));
@@ -116,5 +86,70 @@ export async function attentionCase(site: KernelSite, rows: number): Promise<Ker
       );
     },
     [Symbol.dispose]: () => buffers[Symbol.dispose](),
+  };
+}
+
+type Made = Pick<KernelCase, "kernel" | "peak" | "run">;
+type Constants = ConstantValues<
+  "HEADS" | "KV_HEADS" | "WINDOW" | "PAGES_PER_BLOCK" | "PAGE_VECS" | "SLAB_PAGES"
+>;
+type Inputs = Readonly<Record<"q" | "pool0" | "pool1" | "out", GPUBuffer>>;
+
+async function ofPrompt(
+  { compiler, config: { heads, kvHeads, headDim } }: KernelSite,
+  { prefillTiles }: StepTables,
+  steps: readonly GPUBuffer[],
+  constants: Constants,
+  inputs: Inputs,
+): Promise<Made> {
+  const { kernel, header } = prefillVariant(compiler, headDim);
+  const { pipeline, bind } = await compiler.compile(kernel, constants, header);
+  const groups = steps.map((step) => bind({ ...inputs, step }));
+  const workgroups = attentionPrefillWorkgroups(prefillTiles.length / 2, heads, kvHeads);
+  return {
+    kernel: kernel.name,
+    peak: kernel === attentionPrefillMatrix ? "matrix" : "fma",
+    run(pass, i) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, groups[i % groups.length] ?? null);
+      pass.dispatchWorkgroups(...workgroups);
+    },
+  };
+}
+
+/** With its merge, where keys of a sequence are shared out. */
+async function ofDecode(
+  { compiler, config: { heads, kvHeads, headDim } }: KernelSite,
+  { decodeItems, decodeRows }: StepTables,
+  steps: readonly GPUBuffer[],
+  constants: Constants,
+  { out, ...inputs }: Inputs,
+  buffers: CaseBuffers,
+): Promise<Made> {
+  const items = decodeItems.length / 4;
+  const partials = buffers.empty(partialWords(items, heads, headDim) * 4);
+  const own = await compiler.compile(attentionDecode, { ...constants, HEAD_DIM: headDim });
+  const merge = await compiler.compile(attentionMerge, { HEADS: heads, HEAD_DIM: headDim });
+  const runs = steps.map((step) => {
+    const decode = dispatching(
+      own.pipeline,
+      own.bind({ ...inputs, step, partials, out }),
+      attentionDecodeWorkgroups(items, heads, kvHeads),
+    );
+    if (decodeRows.length === 0) return decode;
+    const merging = dispatching(
+      merge.pipeline,
+      merge.bind({ step, partials, out }),
+      attentionMergeWorkgroups(decodeRows.length / 4, heads),
+    );
+    return (pass: GPUComputePassEncoder) => {
+      decode(pass);
+      merging(pass);
+    };
+  });
+  return {
+    kernel: "attention_decode",
+    peak: "fma",
+    run: (pass, i) => runs[i % runs.length]?.(pass),
   };
 }

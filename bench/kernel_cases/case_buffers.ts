@@ -1,6 +1,6 @@
 import type { Device } from "../../kernels/device.ts";
 import { Readback } from "../../kernels/readback.ts";
-import { type RandomMatrix, randomMatrix } from "./random_matrix.ts";
+import { type RandomMatrix, randomMatrix } from "../support/random_matrix.ts";
 
 /** Buffers of one case, which go together. */
 export class CaseBuffers implements Disposable {
@@ -50,12 +50,5 @@ export class CaseBuffers implements Disposable {
   }
 }
 
-/** ||seen - right|| / ||right||. */
-export function errorOver(pairs: Iterable<readonly [seen: number, right: number]>): number {
-  let [error, norm] = [0, 0];
-  for (const [seen, right] of pairs) {
-    error += (seen - right) ** 2;
-    norm += right ** 2;
-  }
-  return Math.sqrt(error / norm);
-}
+/** Of so many rows the first, one in the middle and the last: those that are checked. */
+export const spread = (rows: number): ReadonlySet<number> => new Set([0, rows >> 1, rows - 1]);

@@ -27,3 +27,14 @@ export interface KernelCase extends Disposable {
   /** ||error|| / ||result|| against f64 on the inputs that are timed, of results spread through them. */
   error(): Promise<number>;
 }
+
+export type MakeCase = (site: KernelSite, rows: number) => Promise<KernelCase>;
+
+/** One dispatch, the same each time. */
+export const dispatching =
+  (pipeline: GPUComputePipeline, group: GPUBindGroup, workgroups: readonly [number, number?]) =>
+  (pass: GPUComputePassEncoder): void => {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(...workgroups);
+  };
