@@ -87,7 +87,10 @@ export function linearMatrixHeader(
 const threadsOf = ({ ROW_GROUPS, OUT_GROUPS, K_GROUPS }: MatrixTiling, subgroup: number) =>
   subgroup * ROW_GROUPS * OUT_GROUPS * K_GROUPS;
 
-/** Whether subgroups of this size share the tile's matrices evenly, in workgroups that can shrink and that the device can have. */
+/**
+ * Whether subgroups of this size share the tile's matrices evenly, in workgroups that can shrink and that the device
+ * can have.
+ */
 export function linearMatrixFits(
   tiling: MatrixTiling,
   units: MatrixUnits,
