@@ -80,9 +80,6 @@ const VECTOR: readonly LinearVariant[] = [
   rows(Infinity, [16, 8], [32, 4]),
 ];
 
-/** Several workgroups for each processor: wide outputs, where narrow tiles would only read x more often. */
-const PLENTY = 256;
-
 /**
  * Up to how many rows, from how many workgroups on; tile of rows x outputs, slice; subgroups that share them;
  * workgroups that share a tile; slices on their way.
@@ -94,6 +91,9 @@ type MatrixRow = readonly [
   split?: number,
   ahead?: number,
 ];
+
+/** Of large tiles; one more wave of smaller ones takes longer than some idle processors. */
+const MOST = 100;
 
 /** More workgroups than narrow outputs make of one tiling, and wide ones do. */
 const SOME = 300;
@@ -118,9 +118,17 @@ const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
   [[128, SOME / 2], [128, 128, 32], [2, 2, 1]],
   [[128, SOME / 2], [128, 128, 32], [2, 2, 1], 4],
   [[128, 0], [128, 128, 32], [2, 2, 1], 8],
-  [[Infinity, PLENTY], [256, 128, 32], [4, 2, 1]],
-  [[Infinity, FULL], [128, 128, 64], [2, 2, 1]],
-  [[Infinity, 0], [128, 32, 128], [4, 1, 2]],
+  // Decode rows beside a short prompt.
+  [[384, FULL], [96, 224, 64], [1, 7, 1]],
+  [[192, FULL], [96, 192, 64], [1, 6, 1], 2],
+  [[192, 0], [192, 128, 64], [2, 4, 1], 4],
+  [[256, FULL], [128, 192, 64], [2, 4, 1], 2],
+  [[256, 0], [128, 128, 64], [2, 4, 1], 2],
+  [[384, FULL], [96, 192, 64], [1, 6, 1]],
+  [[384, 0], [128, 192, 64], [2, 4, 1], 2],
+  [[Infinity, MOST], [128, 192, 64], [2, 4, 1]],
+  [[Infinity, 0], [128, 128, 64], [2, 4, 1]],
+  [[Infinity, FULL], [256, 128, 32], [4, 2, 1]],
   [[Infinity, 0], [64, 64, 64], [2, 2, 1]],
   rows(Infinity, [16, 8], [32, 4]),
 ];

@@ -2,10 +2,8 @@ import { setImmediate } from "node:timers/promises";
 import type { Receiver, Sender } from "../channel.ts";
 import { messageOf } from "../message_of.ts";
 import type { Executor, PreparedStep } from "./executor.ts";
+import { Patience } from "./patience.ts";
 import type { Command, Event } from "./protocol.ts";
-
-/** How long the next step may take to arrive before the running one is read back without it. */
-const PATIENCE_MS = 2;
 
 /** What of an executor the loop needs. */
 export type StepRunner = Pick<
@@ -25,10 +23,11 @@ export async function runSteps(
   commands: Receiver<Command>,
   events: Sender<Event>,
 ): Promise<void> {
+  const patience = new Patience();
   let running: PreparedStep | null = null;
   while (true) {
     const command: Command | null = running
-      ? await within(commands, PATIENCE_MS)
+      ? await within(commands, patience.milliseconds)
       : executor.uploading
       ? await atOnce(commands)
       : await commands.receive();
@@ -53,6 +52,7 @@ export async function runSteps(
       running = prepared;
       if (finished && rows) {
         const { step, timer: { seconds } } = finished;
+        patience.took(seconds.gpu);
         await events.send({ kind: "stepped", step, rows, seconds });
       }
     } catch (error) {
