@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { DueTime, paceDawn } from "../../kernels/dawn_pace.ts";
+import { DawnPace, DueTime, paceDawn } from "../../kernels/dawn_pace.ts";
 
 /** Turns of `setImmediate` until `milliseconds` have passed. */
 async function turns(milliseconds: number): Promise<number> {
@@ -30,10 +30,54 @@ Deno.test("a paced thread takes few turns while it waits for a result, and not m
     assert(paced <= 30, `${paced} turns`);
     assert(free > 2 * paced, `${free} turns without a pace`);
     // Buffers that an upload has left to the GPU come back in turns like these, which must not be thousands.
-    assert(idle <= 30 / 0.25 + 1, `${idle} turns without a wait`);
+    assert(idle <= 30 / 2 + 1, `${idle} turns without a wait`);
   } finally {
     Object.assign(globalThis, { setImmediate: own });
   }
+});
+
+Deno.test("a thread hears of messages as soon with Dawn's turns as without, where it waits for nothing of Dawn's", async () => {
+  const start = () =>
+    new Worker(new URL("../support/paced_worker.ts", import.meta.url), { type: "module" });
+  const [free, paced] = [start(), start()];
+  const answer = async (worker: Worker, begin = false) => {
+    const start = performance.now();
+    const answered = new Promise((resolve) => worker.onmessage = resolve);
+    worker.postMessage(begin);
+    await answered;
+    return performance.now() - start;
+  };
+  try {
+    await answer(free);
+    await answer(paced, true);
+    const delays: [number[], number[]] = [[], []];
+    for (let i = 0; i < 30; i++) {
+      for (const [which, worker] of [free, paced].entries()) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        delays[which]?.push(await answer(worker));
+      }
+    }
+    const [without = 0, turns = Infinity] = delays.map((some) => some.sort((a, b) => a - b)[15]);
+    assert(turns < 4 * without + 1, `${turns} ms, ${without} without turns`);
+  } finally {
+    for (const worker of [free, paced]) worker.terminate();
+  }
+});
+
+Deno.test("a wait that begins does not have the turn before it keep its time", async () => {
+  const turns: (() => void)[] = [];
+  const pace = new DawnPace((turn) => turns.push(turn));
+  let taken = 0;
+  pace.take(() => taken++);
+  turns.shift()?.(); // the first look is taken at once
+  pace.take(() => taken++);
+  assertEquals([taken, turns.length], [1, 0]);
+  pace.begin();
+  assertEquals(turns.length, 1);
+  turns.shift()?.();
+  pace.end();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assertEquals(taken, 2);
 });
 
 Deno.test("a result is slept for until shortly before the shortest of the last waits is over, then ever longer", () => {
