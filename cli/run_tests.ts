@@ -1,7 +1,8 @@
-// Runs the whole suite and closes with one plain line, "N passed, N failed".
+// Runs the whole suite, or the files that are named, and closes with one plain line, "N passed, N failed".
 import { TextLineStream } from "@std/streams";
+import { testFiles, testJobs } from "./test_jobs.ts";
 
-/** What `deno test` said in the end, and how it ended. */
+/** What `deno test` said, and how it ended. */
 interface Outcome {
   readonly passed: number;
   readonly failed: number;
@@ -9,18 +10,15 @@ interface Outcome {
 }
 
 const UNBOUNDED = { highWaterMark: Infinity };
+const TEST = [
+  ...["test", "-A", "--no-check", "--unstable-webgpu", "--v8-flags=--expose-gc"],
+  "--preload=tests/support/seed.ts",
+];
 
-/** Starts `deno test`; what it says can be read later, and holds nothing up meanwhile. */
+/** Starts Deno; what it says can be read later, and holds nothing up meanwhile. */
 function start(args: readonly string[]) {
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "test",
-      "-A",
-      "--unstable-webgpu",
-      "--v8-flags=--expose-gc",
-      "--preload=tests/support/seed.ts",
-      ...args,
-    ],
+    args: [...args],
     env: { XDG_RUNTIME_DIR: Deno.env.get("XDG_RUNTIME_DIR") ?? "/tmp", NO_COLOR: "1" },
     stdout: "piped",
   }).spawn();
@@ -37,21 +35,46 @@ async function show({ lines, status }: ReturnType<typeof start>): Promise<Outcom
   }
   const { code } = await status;
   const passed = Number(summary?.[1] ?? 0);
-  // A crash before the summary, or a failed type check, is a failure too.
+  // A crash before the summary is a failure too.
   const failed = Math.max(Number(summary?.[2] ?? 0), code === 0 ? 0 : 1);
   return { passed, failed, code: code || (passed === 0 ? 1 : 0) };
 }
 
-// Half of the suite runs beside the other: tests of whole servers, which wait for them as often as they work, but for
-// some, without which the others end sooner.
-const SERVERS = "tests/end_to_end";
-const WITH_THE_OTHERS = ["prefix_cache_test.ts", "recovery_test.ts"];
-const apart = [...Deno.readDirSync(SERVERS)].map(({ name }) => name)
-  .filter((name) => !WITH_THE_OTHERS.includes(name)).map((name) => `${SERVERS}/${name}`);
-const parts = Deno.args.length > 0 ? [Deno.args] : [apart, [`--ignore=${apart.join()}`]];
-const running = parts.map(start);
+/** Runs `jobs` in their order, `beside` at a time, and shows each when those before it have ended. */
+async function run(
+  jobs: readonly (readonly string[])[],
+  beside: number,
+): Promise<Outcome[]> {
+  const started = jobs.map(() => Promise.withResolvers<ReturnType<typeof start>>());
+  let next = 0;
+  const worker = async () => {
+    for (let i = next++; i < jobs.length; i = next++) {
+      const job = start([...TEST, ...jobs[i] ?? []]);
+      started[i]?.resolve(job);
+      await job.status;
+    }
+  };
+  const workers = Array.from({ length: beside }, worker);
+  const outcomes: Outcome[] = [];
+  for (const { promise } of started) outcomes.push(await show(await promise));
+  await Promise.all(workers);
+  return outcomes;
+}
+
+/** The types of everything at once: that takes less than each process checking what it runs. */
+async function typesHold(): Promise<boolean> {
+  const { success } = await new Deno.Command(Deno.execPath(), { args: ["check", "."] }).spawn()
+    .status;
+  return success;
+}
+
 const outcomes: Outcome[] = [];
-for (const part of running) outcomes.push(await show(part));
+if (await typesHold()) {
+  const { jobs, beside } = Deno.args.length > 0
+    ? { jobs: [Deno.args], beside: 1 }
+    : testJobs(testFiles("tests"), navigator.hardwareConcurrency);
+  outcomes.push(...await run(jobs, beside));
+} else outcomes.push({ passed: 0, failed: 1, code: 1 });
 const sum = (of: (outcome: Outcome) => number) =>
   outcomes.reduce((total, outcome) => total + of(outcome), 0);
 console.log(`${sum(({ passed }) => passed)} passed, ${sum(({ failed }) => failed)} failed`);

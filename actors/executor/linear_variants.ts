@@ -94,6 +94,8 @@ type MatrixRow = readonly [
 
 /** Of large tiles; one more wave of smaller ones takes longer than some idle processors. */
 const MOST = 100;
+/** Far enough into the second of two waves that smaller tiles would not end sooner. */
+const TWO_WAVES = 200;
 
 /** More workgroups than narrow outputs make of one tiling, and wide ones do. */
 const SOME = 300;
@@ -126,7 +128,8 @@ const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
   [[256, 0], [128, 128, 64], [2, 4, 1], 2],
   [[384, FULL], [96, 192, 64], [1, 6, 1]],
   [[384, 0], [128, 192, 64], [2, 4, 1], 2],
-  [[Infinity, MOST], [128, 192, 64], [2, 4, 1]],
+  [[768, MOST], [128, 192, 64], [2, 4, 1]],
+  [[Infinity, TWO_WAVES], [128, 192, 64], [2, 4, 1]],
   [[Infinity, 0], [128, 128, 64], [2, 4, 1]],
   [[Infinity, FULL], [256, 128, 32], [4, 2, 1]],
   [[Infinity, 0], [64, 64, 64], [2, 2, 1]],
