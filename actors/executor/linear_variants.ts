@@ -17,6 +17,8 @@ export interface LinearVariant {
   readonly header: Readonly<Record<string, number>>;
   /** Most rows it is meant for. */
   readonly upTo: number;
+  /** Fewest columns of x: with fewer most of its lanes along k would have nothing to do. */
+  readonly columns: number;
   /** Fewest workgroups worth it: what few wide tiles save in traffic they lose in idle processors. */
   readonly fewest: number;
   /** Planes of sums that it leaves (kernels/linear_matrix). */
@@ -38,6 +40,7 @@ const rows = (
     kernel: linearRows,
     header,
     upTo,
+    columns: LANES > 32 ? LANES * 4 : 0,
     fewest: 0,
     planes: 1,
     work: (...sizes) => linearRowsWork(header, ...sizes),
@@ -57,22 +60,27 @@ const matrix = (
     kernel: linearMatrix,
     header: linearMatrixHeader(tiling, units),
     upTo,
+    columns: 0,
     fewest,
     planes: tiling.SPLIT,
     work: (...sizes) => linearMatrixWork(tiling, units, ...sizes),
   };
 };
 
+/** Of one row and of few; each is followed by the one for a short k. */
+const ONE = [rows(1, [1, 4], [128, 1]), rows(1, [1, 8], [32, 1])];
+const FOUR = [rows(4, [4, 4], [64, 2]), rows(4, [4, 4], [32, 1])];
+const EIGHT = [rows(8, [8, 4], [64, 2]), rows(8, [8, 4], [32, 1])];
+
 const VECTOR: readonly LinearVariant[] = [
-  rows(1, [1, 4], [128, 1]),
-  rows(4, [4, 4], [64, 2]),
-  rows(8, [8, 4], [64, 2]),
+  ...[...ONE, ...FOUR, ...EIGHT],
   rows(16, [16, 4], [32, 4]),
   rows(64, [16, 8], [32, 4]),
   {
     kernel: linearTiles,
     header: {},
     upTo: Infinity,
+    columns: 0,
     fewest: FULL,
     planes: 1,
     work: linearTilesWork,
@@ -101,8 +109,7 @@ const TWO_WAVES = 200;
 const SOME = 300;
 
 const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
-  rows(1, [1, 4], [128, 1]),
-  rows(4, [4, 4], [64, 2]),
+  ...[...ONE, ...FOUR],
   [[16, SOME], [16, 32, 64], [1, 1, 2], 1, 2],
   [[16, SOME], [16, 64, 64], [1, 4, 1], 4, 2],
   [[16, 0], [16, 64, 64], [1, 4, 1], 8, 2],

@@ -55,3 +55,16 @@ Deno.test("NVIDIA's matrices serve prompts and batches, and one row goes without
   ]);
   assertEquals(prefillVariant(card, 128).kernel.name, "attention_prefill_matrix");
 });
+
+Deno.test("no lanes lie along k for which it has no columns, and any number of columns has a variant", () => {
+  for (const card of CARDS) {
+    for (const columns of [8, 192, 256, 512, 4096]) {
+      const able = linearVariants(card).filter((variant) => columns >= variant.columns);
+      for (const rows of [1, 2, 5, 16, 64, 500]) {
+        const { header } = chooseVariant(able, rows, 4096) ?? {};
+        assert(header, `${rows} x ${columns}`);
+        assert((header.LANES ?? 32) <= Math.max(32, columns / 4), `${header.LANES} lanes`);
+      }
+    }
+  }
+});
