@@ -63,7 +63,8 @@ async function run(
 
 /** The types of everything at once: that takes less than each process checking what it runs. */
 async function typesHold(): Promise<boolean> {
-  const { success } = await new Deno.Command(Deno.execPath(), { args: ["check", "--quiet", "."] }).spawn()
+  const { success } = await new Deno.Command(Deno.execPath(), { args: ["check", "--quiet", "."] })
+    .spawn()
     .status;
   return success;
 }
