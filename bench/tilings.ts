@@ -85,7 +85,11 @@ export async function tilings(args: readonly string[]): Promise<void> {
       const tried = randomTilings(units, site.compiler, {
         ...{ rows, out: shape.out, count: flags.tries, seed: flags.seed },
       });
-      const inUse = chooseVariant(linearVariants(site.compiler), rows, shape.out);
+      const inUse = chooseVariant(
+        linearVariants(site.compiler, shape.input),
+        rows,
+        shape.out,
+      );
       const all = [
         ...inUse ? [{ variant: inUse, words: `${wordsOf(inUse.header)} (in use)` }] : [],
         ...tried.map((tiling) => ({

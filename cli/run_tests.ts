@@ -11,7 +11,7 @@ interface Outcome {
 
 const UNBOUNDED = { highWaterMark: Infinity };
 const TEST = [
-  ...["test", "-A", "--no-check", "--unstable-webgpu", "--v8-flags=--expose-gc"],
+  ...["test", "-A", "--unstable-webgpu", "--v8-flags=--expose-gc"],
   "--preload=tests/support/seed.ts",
 ];
 
@@ -35,9 +35,9 @@ async function show({ lines, status }: ReturnType<typeof start>): Promise<Outcom
   }
   const { code } = await status;
   const passed = Number(summary?.[1] ?? 0);
-  // A crash before the summary is a failure too.
-  const failed = Math.max(Number(summary?.[2] ?? 0), code === 0 ? 0 : 1);
-  return { passed, failed, code: code || (passed === 0 ? 1 : 0) };
+  // An end without a summary is a failure too, whatever it says of itself.
+  const failed = Math.max(Number(summary?.[2] ?? 0), code === 0 && summary ? 0 : 1);
+  return { passed, failed, code: code || (summary ? 0 : 1) };
 }
 
 /** Runs `jobs` in their order, `beside` at a time, and shows each when those before it have ended. */
@@ -69,14 +69,16 @@ async function typesHold(): Promise<boolean> {
   return success;
 }
 
-const outcomes: Outcome[] = [];
-if (await typesHold()) {
-  const { jobs, beside } = Deno.args.length > 0
-    ? { jobs: [Deno.args], beside: 1 }
-    : testJobs(testFiles("tests"), navigator.hardwareConcurrency);
-  outcomes.push(...await run(jobs, beside));
-} else outcomes.push({ passed: 0, failed: 1, code: 1 });
+async function runAll(): Promise<Outcome[]> {
+  if (Deno.args.length > 0) return await run([Deno.args], 1);
+  if (!await typesHold()) return [{ passed: 0, failed: 1, code: 1 }];
+  const { jobs, beside } = testJobs(testFiles("tests"), navigator.hardwareConcurrency);
+  return await run(jobs.map((files) => ["--no-check", ...files]), beside);
+}
+
+const outcomes = await runAll();
 const sum = (of: (outcome: Outcome) => number) =>
   outcomes.reduce((total, outcome) => total + of(outcome), 0);
 console.log(`${sum(({ passed }) => passed)} passed, ${sum(({ failed }) => failed)} failed`);
-Deno.exit(outcomes.find(({ code }) => code !== 0)?.code ?? 0);
+const none = sum(({ passed }) => passed) === 0;
+Deno.exit(outcomes.find(({ code }) => code !== 0)?.code ?? Number(none));

@@ -6,9 +6,11 @@ export interface TestJobs {
 
 const SERVERS = "tests/end_to_end/";
 /** Of the servers' tests those that work more than they wait. */
-const WITH_THE_OTHERS = ["prefix_cache_test.ts", "recovery_test.ts"].map((name) => SERVERS + name);
+export const WITH_THE_OTHERS = ["prefix_cache_test.ts", "recovery_test.ts"].map((name) =>
+  SERVERS + name
+);
 /** What takes long begins first, the longest in front. */
-const LONG = [
+export const LONG = [
   "tests/bench/smoke_test.ts",
   "tests/kernels/linear_test.ts",
   "tests/end_to_end/golden_test.ts",

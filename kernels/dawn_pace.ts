@@ -113,7 +113,7 @@ export class DueTime {
 /** Milliseconds between looks at what is awaited `slowly`. */
 const SLOW_LOOK = 1;
 /**
- * The same where nobody waits for Dawn: buffers that are on their way back to be written again are, for some 30 ms
+ * The same where nobody says that they wait for Dawn, or does: buffers that are on their way back to be written again are, for some 30 ms
  * after each adapter's upload.
  */
 const IDLE_LOOK = 2;

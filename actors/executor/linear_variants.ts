@@ -17,7 +17,7 @@ export interface LinearVariant {
   readonly header: Readonly<Record<string, number>>;
   /** Most rows it is meant for. */
   readonly upTo: number;
-  /** Fewest columns of x: with fewer most of its lanes along k would have nothing to do. */
+  /** Fewest columns of x: with fewer, most of its lanes along k would have nothing to do (weights of 16 bits). */
   readonly columns: number;
   /** Fewest workgroups worth it: what few wide tiles save in traffic they lose in idle processors. */
   readonly fewest: number;
@@ -101,7 +101,7 @@ type MatrixRow = readonly [
 ];
 
 /** Of large tiles; one more wave of smaller ones takes longer than some idle processors. */
-const MOST = 100;
+const NEARLY_FULL = 100;
 /** Far enough into the second of two waves that smaller tiles would not end sooner. */
 const TWO_WAVES = 200;
 
@@ -127,7 +127,7 @@ const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
   [[128, SOME / 2], [128, 128, 32], [2, 2, 1]],
   [[128, SOME / 2], [128, 128, 32], [2, 2, 1], 4],
   [[128, 0], [128, 128, 32], [2, 2, 1], 8],
-  // Decode rows beside a short prompt.
+  // Decode rows beside part of a prompt, and prompts.
   [[384, FULL], [96, 224, 64], [1, 7, 1]],
   [[192, FULL], [96, 192, 64], [1, 6, 1], 2],
   [[192, 0], [192, 128, 64], [2, 4, 1], 4],
@@ -135,7 +135,7 @@ const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
   [[256, 0], [128, 128, 64], [2, 4, 1], 2],
   [[384, FULL], [96, 192, 64], [1, 6, 1]],
   [[384, 0], [128, 192, 64], [2, 4, 1], 2],
-  [[768, MOST], [128, 192, 64], [2, 4, 1]],
+  [[768, NEARLY_FULL], [128, 192, 64], [2, 4, 1]],
   [[Infinity, TWO_WAVES], [128, 192, 64], [2, 4, 1]],
   [[Infinity, 0], [128, 128, 64], [2, 4, 1]],
   [[Infinity, FULL], [256, 128, 32], [4, 2, 1]],
@@ -151,12 +151,16 @@ export function projectedRows(tokens: number): number {
   return Math.max(...rows);
 }
 
-/** The variants for a device, in order of preference; the last one serves any sizes. */
+/**
+ * The variants for a device, in order of preference, for x of so many columns, or all; the last one serves any sizes.
+ */
 export function linearVariants(
   device: Pick<Compiler, "matrices" | keyof WorkgroupLimits>,
+  columns = Infinity,
 ): readonly LinearVariant[] {
   const { matrices } = device;
-  if (!matrices) return VECTOR;
+  const able = (variant: LinearVariant) => columns >= variant.columns;
+  if (!matrices) return VECTOR.filter(able);
   return MATRIX.map((row) => {
     if ("kernel" in row) return row;
     const [[upTo, fewest], [TILE_ROWS, TILE_OUTS, SLICE], groups, SPLIT = 1, AHEAD = 1] = row;
@@ -172,7 +176,7 @@ export function linearVariants(
       AHEAD,
     };
     return matrix(matrices, device, upTo, fewest, tiling);
-  }).filter((variant) => variant !== null);
+  }).filter((variant) => variant !== null).filter(able);
 }
 
 /** The first variant that fits these sizes. */

@@ -1,12 +1,12 @@
 /**
  * How long the next step may take to arrive before the running one is read back without it. Once its read is waited
  * for, the thread hears of nothing else, and the GPU then stands still for as long as a step takes to encode. Half of
- * the shortest of the last steps loses nothing: the one that runs will hardly be done by then.
+ * the shortest of the last steps loses little: the one that runs will hardly be done by then.
  */
 export class Patience {
   #seconds: number[] = [];
 
-  /** A step took the GPU so long. */
+  /** So long the result of a step was waited for, from when it had the GPU. */
   took(seconds: number): void {
     this.#seconds = [...this.#seconds.slice(1 - REMEMBERED), seconds];
   }

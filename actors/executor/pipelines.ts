@@ -67,7 +67,7 @@ export async function compilePipelines(
       HEAD_POOL: Number(module === null),
       ...(module === null ? shape.headPages : shape.layerPages),
     };
-    const able = linearVariants(compiler).filter(({ columns }) => IN >= columns);
+    const able = linearVariants(compiler, IN);
     const inUse = module === null
       // What reads the logits adds up no planes.
       ? variantsInUse(able.filter(({ planes }) => planes === 1), maxLogitRows, OUT)

@@ -25,9 +25,11 @@ export async function runSteps(
 ): Promise<void> {
   const patience = new Patience();
   let running: PreparedStep | null = null;
+  /** Until when the step after the running one is waited for. */
+  let deadline = 0;
   while (true) {
     const command: Command | null = running
-      ? await within(commands, patience.milliseconds)
+      ? await within(commands, deadline - performance.now())
       : executor.uploading
       ? await atOnce(commands)
       : await commands.receive();
@@ -52,9 +54,11 @@ export async function runSteps(
       running = prepared;
       if (finished && rows) {
         const { step, timer: { seconds } } = finished;
-        patience.took(seconds.gpu);
+        // Without results nothing was waited for, however long it takes.
+        if (finished.bytes > 0) patience.took(seconds.gpu);
         await events.send({ kind: "stepped", step, rows, seconds });
       }
+      deadline = performance.now() + patience.milliseconds;
     } catch (error) {
       const step = running?.step ?? command?.step;
       if (step !== undefined) {
@@ -77,6 +81,7 @@ async function atOnce(commands: Receiver<Command>): Promise<Command | null> {
 async function within(commands: Receiver<Command>, milliseconds: number): Promise<Command | null> {
   const ready = commands.tryReceive();
   if (ready.state === "ok") return ready.value;
+  if (ready.state === "empty" && milliseconds <= 0) return null;
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), milliseconds);
   try {

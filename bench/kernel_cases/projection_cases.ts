@@ -85,8 +85,8 @@ export async function* projectionCases(
   rowCounts: readonly number[],
   everyVariant: boolean,
 ): AsyncGenerator<KernelCase> {
-  const variants = linearVariants(site.compiler);
   for (const shape of projectionShapes(site.config)) {
+    const variants = linearVariants(site.compiler, everyVariant ? Infinity : shape.input);
     const weights = turningWeights(site, shape);
     for (const rows of rowCounts) {
       const chosen = everyVariant

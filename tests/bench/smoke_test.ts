@@ -46,7 +46,7 @@ Deno.test("bench kernels times each kernel of a step and finds it correct", asyn
     const [kernel, what] of [
       ...["qkv", "o", "gate_up", "down"].map((matrix) => ["linear_\\w+", matrix]),
       ["attention_decode", "context_64"],
-      ["attention_prefill", "prompt"],
+      ["attention_prefill\\w*", "prompt"],
       ["rope_kv", "heads"],
       ["residual_norm", "hidden"],
       ["swiglu", "mlp"],

@@ -33,6 +33,8 @@ const commandLine = ({ args = [], env = {} }: ServerOptions) => [
 
 const environment = (more: Readonly<Record<string, string>> = {}) => ({
   XDG_RUNTIME_DIR: "/tmp",
+  // Several servers share a GPU, whose own default is gigabytes.
+  CHORUS_POOL_BYTES: "256MiB",
   CHORUS_GPU: Deno.env.get("CHORUS_GPU") ?? "builtin",
   ...more,
 });

@@ -17,6 +17,12 @@ const CARDS = [
   ),
 ];
 
+/** Some of every entry's, and on either side of where the next one begins. */
+const ROWS = [
+  ...[1, 2, 5, 16, 17, 64, 65, 128, 129, 192, 193, 256, 257, 384, 385, 500, 768, 769],
+  8192,
+];
+
 Deno.test("whatever matrices and subgroups a card has, its subgroups share tilings evenly and some variant takes any sizes", () => {
   for (const card of CARDS) {
     const variants = linearVariants(card);
@@ -32,11 +38,14 @@ Deno.test("whatever matrices and subgroups a card has, its subgroups share tilin
         assert(lanes % 16 === 0 && lanes >= 4 * (header.RANKS ?? 0), `${lanes} lanes`);
       }
     }
-    for (const rows of [1, 2, 5, 16, 17, 64, 65, 500, 8192]) {
+    // The head's logits are in one plane.
+    const single = variants.filter(({ planes }) => planes === 1);
+    for (const rows of ROWS) {
       for (const out of [8, 64, 4096, 28672, 128256]) {
         const chosen = chooseVariant(variants, rows, out);
         assert(chosen, `${JSON.stringify(card)}: ${rows} x ${out}`);
         assert(chosen.planes * rows <= projectedRows(rows), `${chosen.planes} planes of ${rows}`);
+        assert(chooseVariant(single, rows, out), `one plane: ${rows} x ${out}`);
       }
     }
     for (const headDim of [16, 64, 128, 256]) {
@@ -56,10 +65,21 @@ Deno.test("NVIDIA's matrices serve prompts and batches, and one row goes without
   assertEquals(prefillVariant(card, 128).kernel.name, "attention_prefill_matrix");
 });
 
+Deno.test("decode rows beside a prompt have tiles that fill the card at most once over", () => {
+  const card = { matrices: { size: 16, subgroup: 32 }, workgroupBytes: 49152, lanes: 1024 };
+  for (const rows of [129, 192, 193, 256, 300, 384, 385, 512, 640]) {
+    for (const out of [4096, 6144]) {
+      const variant = chooseVariant(linearVariants(card), rows, out);
+      const work = variant?.work(rows, out, 0) ?? 0;
+      assert(work >= 100 && work <= 192, `${rows} x ${out}: ${work} workgroups`);
+    }
+  }
+});
+
 Deno.test("no lanes lie along k for which it has no columns, and any number of columns has a variant", () => {
   for (const card of CARDS) {
     for (const columns of [8, 192, 256, 512, 4096]) {
-      const able = linearVariants(card).filter((variant) => columns >= variant.columns);
+      const able = linearVariants(card, columns);
       for (const rows of [1, 2, 5, 16, 64, 500]) {
         const { header } = chooseVariant(able, rows, 4096) ?? {};
         assert(header, `${rows} x ${columns}`);

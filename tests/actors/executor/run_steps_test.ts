@@ -10,12 +10,15 @@ import { adapterId, slotId, stepId } from "../../../memory/ids.ts";
 class Recorder implements StepRunner {
   readonly log: string[] = [];
   readonly overlaps: boolean;
+  /** What each step says that it took the GPU. */
+  readonly #gpuSeconds: number;
   /** An upload was told that it may wait while a step runs. */
   waited = false;
   #slices = 0;
 
-  constructor(overlaps: boolean) {
+  constructor(overlaps: boolean, gpuSeconds = 0) {
     this.overlaps = overlaps;
+    this.#gpuSeconds = gpuSeconds;
   }
   get uploading(): boolean {
     return this.#slices > 0;
@@ -26,7 +29,9 @@ class Recorder implements StepRunner {
   }
   prepare({ step, rows }: Extract<Command, { kind: "step" }>): PreparedStep {
     this.log.push(`prepare ${step}`);
-    return { step, rows, timer: new StepTimer() } as unknown as PreparedStep;
+    const timer = new StepTimer();
+    timer.seconds.gpu = this.#gpuSeconds;
+    return { step, rows, timer, bytes: 4 } as unknown as PreparedStep;
   }
   submit({ step }: PreparedStep): void {
     this.log.push(`submit ${step}`);
@@ -112,4 +117,22 @@ Deno.test("where a read waits for its own step alone, the next step goes ahead o
     "finish 1",
     "slice",
   ]);
+});
+
+Deno.test("where steps are long, one that comes a little late still goes ahead of the wait for the one before it", async () => {
+  const orders = await Promise.all([0, 0.02].map(async (gpuSeconds) => {
+    const executor = new Recorder(true, gpuSeconds);
+    const inbox = new Channel<Command>({ capacity: 64 });
+    const events = new Channel<Event>({ capacity: 64 });
+    for (let n = 1; n <= 5; n++) inbox.trySend(step(n));
+    const ended = runSteps(executor, inbox, events).catch(() => {});
+    for (let n = 1; n <= 4; n++) await events.receive();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    inbox.trySend(step(6));
+    for (let n = 5; n <= 6; n++) await events.receive();
+    inbox.close();
+    await ended;
+    return executor.log.indexOf("submit 6") < executor.log.indexOf("finish 5");
+  }));
+  assertEquals(orders, [false, true]);
 });
