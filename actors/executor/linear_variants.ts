@@ -17,7 +17,7 @@ export interface LinearVariant {
   readonly header: Readonly<Record<string, number>>;
   /** Most rows it is meant for. */
   readonly upTo: number;
-  /** Fewest columns of x: with fewer, most of its lanes along k would have nothing to do (weights of 16 bits). */
+  /** Fewest columns of x: with fewer, lanes along k would have nothing to do, or no more than add their sums up. */
   readonly columns: number;
   /** Fewest workgroups worth it: what few wide tiles save in traffic they lose in idle processors. */
   readonly fewest: number;
@@ -30,6 +30,9 @@ export interface LinearVariant {
 /** About as many workgroups as a large GPU has processors. */
 const FULL = 128;
 
+/** Columns from which on k is long enough to be shared by many lanes. */
+const LONG = 512;
+
 const rows = (
   upTo: number,
   [ROWS, OUTS]: readonly [number, number],
@@ -40,7 +43,7 @@ const rows = (
     kernel: linearRows,
     header,
     upTo,
-    columns: LANES > 32 ? LANES * 4 : 0,
+    columns: LANES < 32 ? 0 : LONG,
     fewest: 0,
     planes: 1,
     work: (...sizes) => linearRowsWork(header, ...sizes),
@@ -67,25 +70,28 @@ const matrix = (
   };
 };
 
-/** Of one row and of few; each is followed by the one for a short k. */
-const ONE = [rows(1, [1, 4], [128, 1]), rows(1, [1, 8], [32, 1])];
-const FOUR = [rows(4, [4, 4], [64, 2]), rows(4, [4, 4], [32, 1])];
-const EIGHT = [rows(8, [8, 4], [64, 2]), rows(8, [8, 4], [32, 1])];
+/** Of few rows, by which the lists for any device begin. */
+const FEW = [rows(1, [1, 4], [128, 1]), rows(4, [4, 4], [64, 2])];
+/** Of a short k. */
+const SHORT_FEW = [rows(1, [1, 8], [8, 8]), rows(4, [4, 8], [8, 8])];
+const SHORT = [rows(8, [8, 4], [8, 8]), rows(Infinity, [16, 8], [8, 4])];
 
 const VECTOR: readonly LinearVariant[] = [
-  ...[...ONE, ...FOUR, ...EIGHT],
+  ...FEW,
+  rows(8, [8, 4], [64, 2]),
   rows(16, [16, 4], [32, 4]),
   rows(64, [16, 8], [32, 4]),
   {
     kernel: linearTiles,
     header: {},
     upTo: Infinity,
-    columns: 0,
+    columns: LONG,
     fewest: FULL,
     planes: 1,
     work: linearTilesWork,
   },
   rows(Infinity, [16, 8], [32, 4]),
+  ...[...SHORT_FEW, ...SHORT],
 ];
 
 /**
@@ -109,7 +115,7 @@ const TWO_WAVES = 200;
 const SOME = 300;
 
 const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
-  ...[...ONE, ...FOUR],
+  ...[...FEW, ...SHORT_FEW],
   [[16, SOME], [16, 32, 64], [1, 1, 2], 1, 2],
   [[16, SOME], [16, 64, 64], [1, 4, 1], 4, 2],
   [[16, 0], [16, 64, 64], [1, 4, 1], 8, 2],
@@ -141,6 +147,7 @@ const MATRIX: readonly (MatrixRow | LinearVariant)[] = [
   [[Infinity, FULL], [256, 128, 32], [4, 2, 1]],
   [[Infinity, 0], [64, 64, 64], [2, 2, 1]],
   rows(Infinity, [16, 8], [32, 4]),
+  ...SHORT,
 ];
 
 /** Rows of room that a projection's sums need, in all planes, for up to `tokens` rows of any device's variants. */

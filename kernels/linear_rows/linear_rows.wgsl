@@ -2,7 +2,7 @@
 // One workgroup: ROWS rows x GROUPS * OUTS outputs; a group of LANES lanes along k has OUTS outputs. Many lanes along
 // k keep enough loads in flight to fill the memory of a large GPU even where OUT is small; fewer spend less on sums.
 // The same dispatch carries LoRA's shrink (shared/lora_shrink.wgsl).
-// ROWS, OUTS (4 or 8), LANES (32, 64 or 128), GROUPS: header; with ROWS = 1 there must be one row in all.
+// ROWS, OUTS (4 or 8), LANES (8, 32, 64 or 128), GROUPS: header; with ROWS = 1 there must be one row in all.
 const THREADS: u32 = LANES * GROUPS;
 
 // Sums over lanes, at most 16 of every lane at a time: [BATCH][THREADS], padded against bank conflicts, of which

@@ -1,5 +1,5 @@
-// Four rows of weights or of A against up to four rows of x, eight columns at a time, and the sum over LANES lanes.
-// Needs: unpack.wgsl, linear.wgsl, fma8.wgsl; ROWS (1: only the first row of x is computed) and LANES (32, 64 or 128).
+// Four rows of weights or of A against up to four rows of x, eight columns at a time, and the sum over SHRINK_LANES lanes.
+// Needs: unpack.wgsl, linear.wgsl, fma8.wgsl; ROWS (1: only the first row of x is computed) and SHRINK_LANES (32, 64 or 128, lora_shrink.wgsl).
 
 // One vec4 a row of x; its components are the four weight rows.
 struct Tile { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }
@@ -29,28 +29,28 @@ fn sum_four(at: u32, stride: u32) -> vec4<f32> {
     (tile_scratch[at + 2u * stride] + tile_scratch[at + 3u * stride]);
 }
 
-// The sum over each group of LANES of the first 128 invocations, for the invocations of the group; all of the
+// The sum over each group of SHRINK_LANES of the first 128 invocations, for the invocations of the group; all of the
 // workgroup must call. The other invocations get something else.
 fn reduce_row(lane: u32, value: vec4<f32>) -> vec4<f32> {
   workgroupBarrier();
   if (lane < 128u) { tile_scratch[lane] = value; }
   workgroupBarrier();
   // Two rounds, each to a quarter of the partial sums of the one before.
-  let q = LANES / 4u;
+  let q = SHRINK_LANES / 4u;
   if (lane < 32u) {
-    let at = (lane / q) * LANES + lane % q;
+    let at = (lane / q) * SHRINK_LANES + lane % q;
     tile_scratch[at] = sum_four(at, q);
   }
   workgroupBarrier();
   if (lane < 8u) {
-    let at = (lane / (q / 4u)) * LANES + lane % (q / 4u);
+    let at = (lane / (q / 4u)) * SHRINK_LANES + lane % (q / 4u);
     tile_scratch[at] = sum_four(at, q / 4u);
   }
   workgroupBarrier();
-  let at = (lane % 128u) / LANES * LANES;
+  let at = (lane % 128u) / SHRINK_LANES * SHRINK_LANES;
   var sum = tile_scratch[at] + tile_scratch[at + 1u];
-  if (LANES > 32u) { sum = sum + tile_scratch[at + 2u] + tile_scratch[at + 3u]; }
-  if (LANES > 64u) { sum = sum + sum_four(at + 4u, 1u); }
+  if (SHRINK_LANES > 32u) { sum = sum + tile_scratch[at + 2u] + tile_scratch[at + 3u]; }
+  if (SHRINK_LANES > 64u) { sum = sum + sum_four(at + 4u, 1u); }
   return sum;
 }
 

@@ -1,10 +1,11 @@
 // u[row, k, m, j] = w * s * (A_m[j, :] . x[row, :])   for the routed tokens of one work item: LoRA's down
 // projection, carried as extra workgroups of the base projection that reads the same x.
 // An item (shrink_items.wgsl; of one token where ROWS is 1) is shared by SHRINK_SPLIT workgroups, of which at most
-// the first 128 invocations work: groups of LANES lanes along x, a group 4 rank rows.
+// the first 128 invocations work: groups of SHRINK_LANES along x, a group 4 rank rows.
 // Needs: shrink_items, pool, unpack, lora, linear, dot_tile.wgsl; THREADS, the invocations of a workgroup (32 or more).
 const SHRINK_THREADS: u32 = min(THREADS, 128u);
-const SHRINK_SPLIT: u32 = 4u * LANES / SHRINK_THREADS;
+const SHRINK_LANES: u32 = max(LANES, 32u);
+const SHRINK_SPLIT: u32 = 4u * SHRINK_LANES / SHRINK_THREADS;
 
 fn lora_shrink(work: u32, lane: u32) {
   let item = work / SHRINK_SPLIT;
@@ -25,11 +26,11 @@ fn lora_shrink(work: u32, lane: u32) {
     x_row(entry0 >> 4u), x_row(entry1 >> 4u), x_row(entry2 >> 4u), x_row(entry3 >> 4u),
   );
 
-  let j0 = base + (lane / LANES) * 4u;
+  let j0 = base + (lane / SHRINK_LANES) * 4u;
   let last = part.rank - 1u;
   var acc = Tile(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
   if (lane < SHRINK_THREADS) {
-    for (var k8 = lane % LANES; k8 < IN / 8u; k8 = k8 + LANES) {
+    for (var k8 = lane % SHRINK_LANES; k8 < IN / 8u; k8 = k8 + SHRINK_LANES) {
       #for i in 4
       let at{i} = part.a * 64u + min(j0 + {i}u, last) * (IN / 8u) + k8;
       let page{i} = image_page(image, at{i} / PAGE_VECS);
@@ -49,7 +50,7 @@ fn lora_shrink(work: u32, lane: u32) {
   let sum = reduce_tile(lane, acc);
 
   // Invocation i of a group writes token i.
-  let token = lane % LANES;
+  let token = lane % SHRINK_LANES;
   if (lane < SHRINK_THREADS && token < min(count, 4u)) {
     let entry = pick(entries, token);
     let values = shrink_weight(entry) * part.scale * tile_row(sum, token);
