@@ -4,44 +4,36 @@ export interface TestJobs {
   readonly beside: number;
 }
 
-const SERVERS = "tests/end_to_end/";
-/** Of the servers' tests those that work more than they wait. */
-export const WITH_THE_OTHERS = ["prefix_cache_test.ts", "recovery_test.ts"].map((name) =>
-  SERVERS + name
-);
-/** What takes long begins first, the longest in front. */
+/** What takes long, on some machine or other, begins first and has a process to itself; the longest in front. */
 export const LONG = [
+  "tests/end_to_end/golden_test.ts",
+  "tests/end_to_end/demo_test.ts",
+  "tests/actors/executor/golden_test.ts",
   "tests/bench/smoke_test.ts",
   "tests/kernels/linear_test.ts",
-  "tests/end_to_end/golden_test.ts",
-  "tests/actors/executor/golden_test.ts",
   "tests/soak/soak_test.ts",
+  "tests/end_to_end/prefix_cache_test.ts",
+  "tests/end_to_end/recovery_test.ts",
 ];
-/** Files of a process, where there are many processors: one that starts takes a second or two. */
-const TOGETHER = 6;
+/** Processors that are many. */
+const MANY = 6;
+/** Other files of one process, where processors are few and where they are many: each that starts takes a second or two. */
+const TOGETHER = { few: 32, many: 6 } as const;
 const MOST_BESIDE = 8;
 
-/**
- * Shares the suite out. On few processors in two halves: one runs beside the other, tests of whole servers, which wait
- * for them as often as they work. On many, by what takes long and by handfuls.
- */
+/** Shares the suite out: what takes long by itself, the rest by handfuls. */
 export function testJobs(files: readonly string[], processors: number): TestJobs {
-  if (processors < 6) {
-    const apart = (file: string) => file.startsWith(SERVERS) && !WITH_THE_OTHERS.includes(file);
-    return { jobs: [files.filter(apart), files.filter((file) => !apart(file))], beside: 2 };
-  }
+  const many = processors >= MANY;
   const long = LONG.filter((file) => files.includes(file));
-  const servers = files.filter((file) => file.startsWith(SERVERS) && !LONG.includes(file));
-  const alone = [...long, ...servers];
-  const rest = files.filter((file) => !alone.includes(file));
-  const handfuls = Math.ceil(rest.length / TOGETHER);
+  const rest = files.filter((file) => !long.includes(file));
+  const handfuls = Math.ceil(rest.length / (many ? TOGETHER.many : TOGETHER.few));
   const dealt = Array.from(
     { length: handfuls },
     (_, i) => rest.filter((_, j) => j % handfuls === i),
   );
   return {
-    jobs: [...alone.map((file) => [file]), ...dealt],
-    beside: Math.min(MOST_BESIDE, processors >> 1),
+    jobs: [...long.map((file) => [file]), ...dealt],
+    beside: many ? Math.min(MOST_BESIDE, processors >> 1) : 2,
   };
 }
 
