@@ -18,7 +18,7 @@ export const LONG = [
 /** Processors that are many. */
 const MANY = 6;
 /** Other files of one process, where processors are few and where they are many: each that starts takes a second or two. */
-const TOGETHER = { few: 32, many: 6 } as const;
+const TOGETHER = { few: 20, many: 6 } as const;
 const MOST_BESIDE = 8;
 
 /** Shares the suite out: what takes long by itself, the rest by handfuls. */
