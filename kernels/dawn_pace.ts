@@ -113,8 +113,8 @@ export class DueTime {
 /** Milliseconds between looks at what is awaited `slowly`. */
 const SLOW_LOOK = 1;
 /**
- * The same where nobody says that they wait for Dawn, or does: buffers that are on their way back to be written again are, for some 30 ms
- * after each adapter's upload.
+ * The same where nobody says that they wait: buffers that are on their way back to be written again are awaited so, for
+ * some 30 ms after each adapter's upload, and what is asked of Dawn now and then.
  */
 const IDLE_LOOK = 2;
 const REMEMBERED = 8;

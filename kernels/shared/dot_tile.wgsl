@@ -1,5 +1,6 @@
-// Four rows of weights or of A against up to four rows of x, eight columns at a time, and the sum over SHRINK_LANES lanes.
-// Needs: unpack.wgsl, linear.wgsl, fma8.wgsl; ROWS (1: only the first row of x is computed) and SHRINK_LANES (32, 64 or 128, lora_shrink.wgsl).
+// Four rows of A against up to four rows of x, eight columns at a time, and the sum over SHRINK_LANES lanes.
+// Needs: unpack.wgsl, linear.wgsl, fma8.wgsl; ROWS (1: only the first row of x is computed) and SHRINK_LANES (32, 64 or
+// 128).
 
 // One vec4 a row of x; its components are the four weight rows.
 struct Tile { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32> }

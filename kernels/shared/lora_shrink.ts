@@ -5,6 +5,6 @@ import loraShrink from "./lora_shrink.wgsl" with { type: "text" };
 /** LoRA's shrink for projections without matrix units. */
 export const vectorShrink = [fma8, dotTile, loraShrink];
 
-/** Workgroups that share one of its items, for workgroups of `threads` of which `lanes` (or 32, if more) share an output. */
+/** Workgroups that share one of its items, for workgroups of `threads`; at least 32 lanes share a rank row. */
 export const shrinkSplit = (lanes: number, threads: number): number =>
   4 * Math.max(lanes, 32) / Math.min(threads, 128);
